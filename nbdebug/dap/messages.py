@@ -1,0 +1,342 @@
+"""The messages of the Debug Adapter Protocol as nbdebug reads and writes them.
+
+Owns the shapes: arguments are parsed here, once, into frozen dataclasses whose fields are DAP's
+names in snake case; replies are built here from the engine's values. Does no I/O.
+"""
+
+import dataclasses
+import re
+import types
+import typing
+from dataclasses import dataclass, field
+from typing import Any
+
+from nbdebug import errors
+from nbdebug.engine.model import (
+    BreakpointInfo,
+    BreakpointSpec,
+    BreakpointState,
+    FrameInfo,
+    FunctionTarget,
+    LineTarget,
+    Scope,
+    Stop,
+    Variable,
+)
+
+Json = dict[str, Any]
+
+
+# -- arguments
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """No arguments."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceArg:
+    path: str | None = None
+    name: str | None = None
+    source_reference: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class InitializeArguments:
+    client_id: str = field(default="", metadata={"name": "clientID"})
+    lines_start_at1: bool = True
+    columns_start_at1: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class RuleArg:
+    include: bool = False
+    path: str = ""
+    module: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AttachArguments:
+    just_my_code: bool | None = None
+    rules: tuple[RuleArg, ...] | None = None
+    stop_other_threads: bool | None = None
+    condition_errors: typing.Literal["stop", "output"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DisconnectArguments:
+    terminate_debuggee: bool = False
+    restart: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SourceBreakpoint:
+    line: int
+    condition: str | None = None
+    hit_condition: str | None = None
+    log_message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SetBreakpointsArguments:
+    source: SourceArg
+    breakpoints: tuple[SourceBreakpoint, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionBreakpoint:
+    name: str
+    condition: str | None = None
+    hit_condition: str | None = None
+    log_message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SetFunctionBreakpointsArguments:
+    breakpoints: tuple[FunctionBreakpoint, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SetExceptionBreakpointsArguments:
+    filters: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BreakpointLocationsArguments:
+    source: SourceArg
+    line: int
+    end_line: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadArguments:
+    thread_id: int
+    single_thread: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StackTraceArguments:
+    thread_id: int
+    start_frame: int = 0
+    levels: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ScopesArguments:
+    frame_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class VariablesArguments:
+    variables_reference: int
+    filter: typing.Literal["indexed", "named"] | None = None
+    start: int = 0
+    count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SetVariableArguments:
+    variables_reference: int
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluateArguments:
+    expression: str
+    frame_id: int | None = None
+    context: str = "repl"
+
+
+@dataclass(frozen=True, slots=True)
+class SetExpressionArguments:
+    expression: str
+    value: str
+    frame_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CompletionsArguments:
+    text: str
+    column: int
+    line: int = 1
+    frame_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceArguments:
+    source: SourceArg | None = None
+    source_reference: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ModulesArguments:
+    start_module: int = 0
+    module_count: int = 0
+
+
+def parse(shape: type[Any], raw: object, where: str = "arguments") -> Any:
+    """Return ``raw`` as an instance of the dataclass ``shape``.
+
+    Unknown keys are ignored, as DAP asks. Raises BadArguments, naming the key that is wrong.
+    """
+    if raw is None:
+        raw = {}
+    if not isinstance(raw, dict):
+        raise errors.BadArguments(f"`{where}` must be an object, not {_json_type(raw)}.")
+    values = {}
+    hints = typing.get_type_hints(shape)
+    for item in dataclasses.fields(shape):
+        key = item.metadata.get("name") or _camel(item.name)
+        if raw.get(key) is not None:
+            values[item.name] = _value(hints[item.name], raw[key], f"{where}.{key}")
+        elif item.default is dataclasses.MISSING:
+            raise errors.BadArguments(f"`{where}.{key}` is missing.")
+    return shape(**values)
+
+
+def _value(hint: Any, raw: object, where: str) -> Any:
+    if isinstance(hint, types.UnionType):
+        hint = next(part for part in typing.get_args(hint) if part is not types.NoneType)
+    if typing.get_origin(hint) is tuple:
+        if not isinstance(raw, list):
+            raise errors.BadArguments(f"`{where}` must be a list, not {_json_type(raw)}.")
+        item = typing.get_args(hint)[0]
+        return tuple(_value(item, one, f"{where}[{i}]") for i, one in enumerate(raw))
+    if typing.get_origin(hint) is typing.Union:
+        return _value(typing.get_args(hint)[0], raw, where)
+    if typing.get_origin(hint) is typing.Literal:
+        if raw not in typing.get_args(hint):
+            raise errors.BadArguments(f"`{where}` must be one of {', '.join(typing.get_args(hint))}.")
+        return raw
+    if dataclasses.is_dataclass(hint):
+        return parse(typing.cast(type[Any], hint), raw, where)
+    if not isinstance(raw, hint) or (hint is int and isinstance(raw, bool)):
+        raise errors.BadArguments(f"`{where}` must be {_NAMES[hint]}, not {_json_type(raw)}.")
+    return raw
+
+
+_NAMES = {int: "a whole number", str: "a string", bool: "true or false"}
+
+
+def _json_type(raw: object) -> str:
+    kinds = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
+    return kinds.get(type(raw), "a number")
+
+
+def _camel(name: str) -> str:
+    return re.sub("_(.)", lambda match: match[1].upper(), name)
+
+
+# -- what is answered
+
+
+def without_nones(body: Json) -> Json:
+    """Return ``body`` without the keys whose value is None: DAP's optional properties."""
+    return {key: value for key, value in body.items() if value is not None}
+
+
+def line_spec(path: str, one: SourceBreakpoint) -> BreakpointSpec:
+    """Return the engine's words for a source breakpoint; empty strings count as absent."""
+    target = LineTarget(path, one.line)
+    return BreakpointSpec(target, one.condition or None, one.hit_condition or None, one.log_message or None)
+
+
+def function_spec(one: FunctionBreakpoint) -> BreakpointSpec:
+    """Return the engine's words for a function breakpoint."""
+    target = FunctionTarget(one.name)
+    return BreakpointSpec(target, one.condition or None, one.hit_condition or None, one.log_message or None)
+
+
+def breakpoint_body(info: BreakpointInfo, path: str | None = None) -> Json:
+    """Return DAP's Breakpoint; ``path`` is the source's name as the client gave it."""
+    reasons = {BreakpointState.PENDING: "pending", BreakpointState.FAILED: "failed"}
+    path = path or info.path
+    return without_nones(
+        {
+            "id": info.id,
+            "verified": info.state is BreakpointState.BOUND,
+            "line": info.line or (info.spec.target.line if isinstance(info.spec.target, LineTarget) else None),
+            "source": source_body(path) if path else None,
+            "message": info.message or None,
+            "reason": reasons.get(info.state),
+        }
+    )
+
+
+def source_body(path: str) -> Json:
+    """Return DAP's Source."""
+    return {"name": path.rpartition("/")[2] or path, "path": path, "sourceReference": 0}
+
+
+def frame_body(frame: FrameInfo) -> Json:
+    """Return DAP's StackFrame."""
+    return without_nones(
+        {
+            "id": frame.id,
+            "name": frame.name,
+            "line": frame.line,
+            "column": frame.column,
+            "endLine": frame.end_line,
+            "endColumn": frame.end_column,
+            "source": source_body(frame.path),
+            "moduleId": frame.module or None,
+            "presentationHint": None if frame.is_user_code else "subtle",
+        }
+    )
+
+
+def scope_body(scope: Scope) -> Json:
+    """Return DAP's Scope."""
+    return without_nones(
+        {
+            "name": scope.name,
+            "variablesReference": scope.reference,
+            "expensive": scope.expensive,
+            "namedVariables": scope.named_count,
+            "presentationHint": scope.hint,
+        }
+    )
+
+
+def value_body(variable: Variable) -> Json:
+    """Return what DAP's Variable and the results of evaluate and setVariable have in common."""
+    hint = without_nones(
+        {
+            "kind": variable.kind,
+            "attributes": list(variable.attributes) or None,
+            "lazy": variable.lazy or None,
+        }
+    )
+    return without_nones(
+        {
+            "type": variable.type,
+            "variablesReference": variable.reference,
+            "namedVariables": variable.named_count,
+            "indexedVariables": variable.indexed_count,
+            "presentationHint": hint or None,
+        }
+    )
+
+
+def variable_body(variable: Variable) -> Json:
+    """Return DAP's Variable."""
+    body = {"name": variable.name, "value": variable.value, **value_body(variable)}
+    body["evaluateName"] = variable.evaluate_name or ""
+    return body
+
+
+def stopped_body(stop: Stop) -> Json:
+    """Return the body of DAP's stopped event."""
+    return without_nones(
+        {
+            "reason": str(stop.reason),
+            "description": stop.description,
+            "text": stop.description,
+            "threadId": stop.thread_id,
+            "allThreadsStopped": stop.all_threads,
+            "hitBreakpointIds": list(stop.breakpoint_ids) or None,
+            "preserveFocusHint": False,
+        }
+    )

@@ -1,0 +1,221 @@
+"""The requests that a session answers: command -> arguments, action, capability.
+
+Owns the table; each action turns parsed arguments into calls of the engine and its answers into a
+body. What a client is told of our capabilities is gathered from here.
+"""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from nbdebug import errors
+from nbdebug.dap import messages as m
+from nbdebug.dap.messages import Json
+from nbdebug.engine.model import StepKind
+from nbdebug.engine.usercode import Rule
+
+if TYPE_CHECKING:
+    from nbdebug.dap.session import Session
+
+A = TypeVar("A")
+
+
+@dataclass(frozen=True, slots=True)
+class Request(Generic[A]):
+    """How one command is answered."""
+
+    arguments: type[A]
+    run: Callable[[Any, A], Json | None]
+    capabilities: Json = field(default_factory=dict)
+    needs_start: bool = True
+
+
+def initialize(session: "Session", arguments: m.InitializeArguments) -> Json:
+    session.initialize(arguments.client_id)
+    return session.capabilities()
+
+
+def attach(session: "Session", arguments: m.AttachArguments) -> None:
+    rules = None
+    if arguments.rules is not None:
+        rules = tuple(Rule(rule.include, rule.path, rule.module) for rule in arguments.rules)
+    session.engine.user_code.configure(just_my_code=arguments.just_my_code, rules=rules)
+    if arguments.stop_other_threads is not None:
+        session.engine.stop_other_threads = arguments.stop_other_threads
+    if arguments.condition_errors is not None:
+        session.engine.breakpoints.stop_on_condition_error = arguments.condition_errors == "stop"
+    session.attach()
+
+
+def configuration_done(session: "Session", arguments: m.Nothing) -> None:
+    """Nothing waits for it: JupyterLab doesn't send it."""
+
+
+def disconnect(session: "Session", arguments: m.DisconnectArguments) -> None:
+    session.disconnect(arguments.terminate_debuggee)
+
+
+def terminate(session: "Session", arguments: m.Nothing) -> None:
+    if session.engine.current_stop is None:
+        raise errors.NotStopped("Nothing is stopped that could be ended.")
+    session.engine.interrupt()
+
+
+def set_breakpoints(session: "Session", arguments: m.SetBreakpointsArguments) -> Json:
+    path = _path(arguments.source)
+    specs = [m.line_spec(path, one) for one in arguments.breakpoints]
+    infos = session.engine.breakpoints.set_lines(path, specs, keep_extras=session.sends_lines_only)
+    return {"breakpoints": [m.breakpoint_body(info, path) for info in infos]}
+
+
+def set_function_breakpoints(session: "Session", arguments: m.SetFunctionBreakpointsArguments) -> Json:
+    specs = [m.function_spec(one) for one in arguments.breakpoints]
+    infos = session.engine.breakpoints.set_functions(specs)
+    return {"breakpoints": [m.breakpoint_body(info) for info in infos]}
+
+
+def set_exception_breakpoints(session: "Session", arguments: m.SetExceptionBreakpointsArguments) -> Json:
+    if arguments.filters:
+        raise errors.NotSupported("nbdebug doesn't stop at exceptions yet.")
+    return {"breakpoints": []}
+
+
+def breakpoint_locations(session: "Session", arguments: m.BreakpointLocationsArguments) -> Json:
+    path = _path(arguments.source)
+    try:
+        table = session.engine.sources.table_of_text(path)
+    except SyntaxError as error:
+        raise errors.SourceUnavailable(f"{path} doesn't compile: {error.msg}.") from None
+    last = arguments.end_line or arguments.line
+    return {"breakpoints": [{"line": n} for n in sorted(table.lines) if arguments.line <= n <= last]}
+
+
+def threads(session: "Session", arguments: m.Nothing) -> Json:
+    return {"threads": [{"id": t.id, "name": t.name} for t in session.engine.list_threads()]}
+
+
+def stack_trace(session: "Session", arguments: m.StackTraceArguments) -> Json:
+    frames, depth = session.engine.stack(arguments.thread_id, arguments.start_frame, arguments.levels)
+    return {"stackFrames": [m.frame_body(frame) for frame in frames], "totalFrames": depth}
+
+
+def scopes(session: "Session", arguments: m.ScopesArguments) -> Json:
+    return {"scopes": [m.scope_body(scope) for scope in session.engine.scopes(arguments.frame_id)]}
+
+
+def variables(session: "Session", arguments: m.VariablesArguments) -> Json:
+    found = session.engine.variables(
+        arguments.variables_reference, arguments.start, arguments.count, arguments.filter
+    )
+    return {"variables": [m.variable_body(variable) for variable in found]}
+
+
+def set_variable(session: "Session", arguments: m.SetVariableArguments) -> Json:
+    new = session.engine.set_variable(arguments.variables_reference, arguments.name, arguments.value)
+    return {"value": new.value, **m.value_body(new)}
+
+
+def evaluate(session: "Session", arguments: m.EvaluateArguments) -> Json:
+    found = session.engine.evaluate(arguments.expression, arguments.frame_id, arguments.context)
+    return {"result": found.value, **m.value_body(found)}
+
+
+def set_expression(session: "Session", arguments: m.SetExpressionArguments) -> Json:
+    new = session.engine.set_expression(arguments.expression, arguments.value, arguments.frame_id)
+    return {"value": new.value, **m.value_body(new)}
+
+
+def completions(session: "Session", arguments: m.CompletionsArguments) -> Json:
+    line = (arguments.text.splitlines() or [""])[arguments.line - 1 : arguments.line]
+    text = (line[0] if line else "")[: max(arguments.column - 1, 0)]
+    found = session.engine.completions(text, arguments.frame_id)
+    return {"targets": [{"label": word, "type": kind} for word, kind in found]}
+
+
+def continue_(session: "Session", arguments: m.ThreadArguments) -> Json:
+    session.engine.resume(arguments.thread_id, arguments.single_thread)
+    return {"allThreadsContinued": not arguments.single_thread}
+
+
+def _step(kind: StepKind) -> Callable[["Session", m.ThreadArguments], None]:
+    def step(session: "Session", arguments: m.ThreadArguments) -> None:
+        session.engine.step(arguments.thread_id, kind, arguments.single_thread)
+
+    return step
+
+
+def pause(session: "Session", arguments: m.ThreadArguments) -> None:
+    session.engine.pause(arguments.thread_id)
+
+
+def source(session: "Session", arguments: m.SourceArguments) -> Json:
+    if arguments.source is None:
+        raise errors.BadArguments("`arguments.source` is missing.")
+    return {"content": session.engine.sources.text(_path(arguments.source)), "mimeType": "text/x-python"}
+
+
+def modules(session: "Session", arguments: m.ModulesArguments) -> Json:
+    found = []
+    for name, module in sorted(sys.modules.copy().items()):
+        file = getattr(getattr(module, "__spec__", None), "origin", None)
+        if isinstance(file, str) and file.endswith(".py"):
+            found.append({"id": name, "name": name, "path": file})
+    end = arguments.start_module + arguments.module_count if arguments.module_count else None
+    return {"modules": found[arguments.start_module : end], "totalModules": len(found)}
+
+
+def _path(source_: m.SourceArg) -> str:
+    if not source_.path:
+        raise errors.BadArguments("`arguments.source.path` is missing.")
+    return source_.path
+
+
+REQUESTS: dict[str, Request[Any]] = {
+    "initialize": Request(m.InitializeArguments, initialize, needs_start=False),
+    "attach": Request(m.AttachArguments, attach),
+    "configurationDone": Request(
+        m.Nothing, configuration_done, {"supportsConfigurationDoneRequest": True}
+    ),
+    "disconnect": Request(m.DisconnectArguments, disconnect, {"supportTerminateDebuggee": True}),
+    "terminate": Request(m.Nothing, terminate, {"supportsTerminateRequest": True}),
+    "setBreakpoints": Request(
+        m.SetBreakpointsArguments,
+        set_breakpoints,
+        {
+            "supportsConditionalBreakpoints": True,
+            "supportsHitConditionalBreakpoints": True,
+            "supportsLogPoints": True,
+        },
+    ),
+    "setFunctionBreakpoints": Request(
+        m.SetFunctionBreakpointsArguments, set_function_breakpoints, {"supportsFunctionBreakpoints": True}
+    ),
+    "setExceptionBreakpoints": Request(
+        m.SetExceptionBreakpointsArguments, set_exception_breakpoints, {"exceptionBreakpointFilters": []}
+    ),
+    "breakpointLocations": Request(
+        m.BreakpointLocationsArguments, breakpoint_locations, {"supportsBreakpointLocationsRequest": True}
+    ),
+    "threads": Request(m.Nothing, threads),
+    "stackTrace": Request(m.StackTraceArguments, stack_trace, {"supportsDelayedStackTraceLoading": True}),
+    "scopes": Request(m.ScopesArguments, scopes),
+    "variables": Request(m.VariablesArguments, variables),
+    "setVariable": Request(m.SetVariableArguments, set_variable, {"supportsSetVariable": True}),
+    "evaluate": Request(
+        m.EvaluateArguments,
+        evaluate,
+        {"supportsEvaluateForHovers": True, "supportsClipboardContext": True},
+    ),
+    "setExpression": Request(m.SetExpressionArguments, set_expression, {"supportsSetExpression": True}),
+    "completions": Request(m.CompletionsArguments, completions, {"supportsCompletionsRequest": True}),
+    "continue": Request(
+        m.ThreadArguments, continue_, {"supportsSingleThreadExecutionRequests": True}
+    ),
+    "next": Request(m.ThreadArguments, _step(StepKind.OVER)),
+    "stepIn": Request(m.ThreadArguments, _step(StepKind.INTO)),
+    "stepOut": Request(m.ThreadArguments, _step(StepKind.OUT)),
+    "pause": Request(m.ThreadArguments, pause),
+    "source": Request(m.SourceArguments, source),
+    "modules": Request(m.ModulesArguments, modules, {"supportsModulesRequest": True}),
+}

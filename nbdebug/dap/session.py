@@ -1,0 +1,176 @@
+"""One client's session: its requests in, replies and events out.
+
+Owns the order of messages and what the client has been told; must not know sockets or kernels.
+`handle` is called on the client's thread, one request at a time; events come from any thread and go
+out through ``send``, which must be safe to call from any.
+"""
+
+import itertools
+import threading
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from nbdebug import errors
+from nbdebug.dap import messages
+from nbdebug.dap.log import MessageLog
+from nbdebug.dap.messages import Json
+from nbdebug.dap.requests import REQUESTS, Request
+from nbdebug.engine.engine import Engine
+from nbdebug.engine.model import BreakpointInfo, Limits, Location, Stop
+
+_EMPTY_BODIES: dict[str, Json] = {
+    # JupyterLab reads these without a look at `success`.
+    "stackTrace": {"stackFrames": []},
+    "scopes": {"scopes": []},
+    "variables": {"variables": []},
+    "setBreakpoints": {"breakpoints": []},
+    "modules": {"modules": []},
+}
+
+
+class Session:
+    """Answers DAP requests with an engine, and tells the client what happens in it."""
+
+    requests: dict[str, Request[Any]] = REQUESTS
+
+    def __init__(self, send: Callable[[Json], None], limits: Limits | None = None) -> None:
+        self.engine = Engine(self, limits)
+        self.client_id = ""
+        self.is_initialized = False
+        self.is_attached = False
+        self.log = MessageLog(None)
+        self._send = send
+        self._sequence = itertools.count(1)
+        self._send_lock = threading.Lock()
+
+    # -- requests
+
+    def handle(self, request: object) -> Json:
+        """Answer one request. Never raises, and never waits on user code without a limit."""
+        self.log.write("<-", request)
+        command, sequence = "", 0
+        try:
+            if not isinstance(request, dict):
+                raise errors.ClientError("A request must be an object.")
+            sequence = request["seq"] if isinstance(request.get("seq"), int) else 0
+            command = str(request.get("command", ""))
+            body = self._run(command, request.get("arguments"))
+        except errors.NbdebugError as error:
+            reply = self._failure(sequence, command, error)
+        except Exception as error:
+            wrapped = errors.NbdebugError(f"{command} failed: {type(error).__name__}: {error}")
+            reply = self._failure(sequence, command, wrapped)
+            self.log.write("!!", traceback.format_exc())
+        else:
+            reply = self._reply(sequence, command, True)
+            if body is not None:
+                reply["body"] = body
+        self.log.write("->", reply)
+        return reply
+
+    def _run(self, command: str, arguments: object) -> Json | None:
+        entry = self.requests.get(command)
+        if entry is None:
+            raise errors.UnknownCommand(f"nbdebug doesn't answer `{command}`.")
+        if entry.needs_start and not self.is_initialized:
+            raise errors.NotStarted(f"`{command}` comes before `initialize`.")
+        return entry.run(self, messages.parse(entry.arguments, arguments))
+
+    def _reply(self, sequence: int, command: str, success: bool) -> Json:
+        return {
+            "seq": next(self._sequence),
+            "type": "response",
+            "request_seq": sequence,
+            "success": success,
+            "command": command,
+        }
+
+    def _failure(self, sequence: int, command: str, error: errors.NbdebugError) -> Json:
+        reply = self._reply(sequence, command, False)
+        text = str(error)
+        reply["message"] = text
+        details = {"id": error.id, "format": f"{text} {error.advice}".strip(), "showUser": True}
+        details["variables"] = {"slug": error.slug}
+        reply["body"] = {**_EMPTY_BODIES.get(command, {}), "error": details}
+        return reply
+
+    # -- life, used by the request table
+
+    def capabilities(self) -> Json:
+        """Return what this session can do, gathered from its requests."""
+        found: Json = {}
+        for entry in self.requests.values():
+            found.update(entry.capabilities)
+        return found
+
+    def initialize(self, client_id: str) -> None:
+        """Start the engine for a client. Raises NoToolId."""
+        self.client_id = client_id
+        self.engine.start()
+        self.is_initialized = True
+
+    def attach(self) -> None:
+        """From now on a stop waits for this client."""
+        self.is_attached = True
+        self.emit("initialized")
+
+    def disconnect(self, terminate: bool) -> None:
+        """Let everything run on, and forget the client and its breakpoints.
+
+        ``terminate`` ends what is stopped with KeyboardInterrupt instead.
+        """
+        self.is_attached = False
+        if terminate:
+            self.engine.interrupt()
+        self.engine.resume_all()
+        self.engine.breakpoints.clear_of_client()
+        self.is_initialized = False
+        self.emit("terminated")
+
+    @property
+    def shows_output_events(self) -> bool:
+        """True if the client shows `output` events to its user; JupyterLab's panel doesn't."""
+        return self.is_attached and self.client_id != "jupyterlab"
+
+    @property
+    def sends_lines_only(self) -> bool:
+        """True for a client whose setBreakpoints drops what a breakpoint has beside its line."""
+        return self.client_id == "jupyterlab"
+
+    def emit(self, event: str, body: Json | None = None) -> None:
+        """Send an event, in the order of the calls."""
+        with self._send_lock:
+            message: Json = {"seq": next(self._sequence), "type": "event", "event": event}
+            if body is not None:
+                message["body"] = body
+            self.log.write("->", message)
+            self._send(message)
+
+    # -- the engine's host
+
+    def can_resume(self) -> bool:
+        """See Host."""
+        return self.is_attached
+
+    def stopped(self, stop: Stop) -> None:
+        """See Host."""
+        self.emit("stopped", messages.stopped_body(stop))
+
+    def passed(self, stop: Stop) -> None:
+        """See Host."""
+
+    def continued(self, thread_id: int, all_threads: bool) -> None:
+        """See Host."""
+        self.emit("continued", {"threadId": thread_id, "allThreadsContinued": all_threads})
+
+    def breakpoint_changed(self, info: BreakpointInfo, reason: str) -> None:
+        """See Host."""
+        self.emit("breakpoint", {"reason": reason, "breakpoint": messages.breakpoint_body(info)})
+
+    def output(self, text: str, category: str, location: Location | None) -> None:
+        """See Host."""
+        body: Json = {"category": category, "output": text + "\n"}
+        if location is not None:
+            body |= {"source": messages.source_body(location.path), "line": location.line}
+        self.emit("output", body)

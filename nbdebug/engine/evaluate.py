@@ -1,0 +1,122 @@
+"""Running the user's text in a stopped frame.
+
+Owns evaluation and assignment; must not know clients or handles. Everything here runs on the
+stopped thread, which bounds it in time; what the text raises goes through unchanged.
+"""
+
+import ast
+import builtins
+import ctypes
+import inspect
+import re
+from collections.abc import Iterable
+from types import CodeType, FrameType
+from typing import Any, cast
+
+from nbdebug import compat, errors
+from nbdebug.engine import conditions
+from nbdebug.engine.sources import is_class_body
+
+_FILE = "<nbdebug evaluate>"
+_LOOKING = (ast.Name, ast.Attribute, ast.Subscript, ast.Constant, ast.Slice, ast.UnaryOp, ast.Tuple)
+_LOOKING_PARTS = (*_LOOKING, ast.expr_context, ast.unaryop)
+
+
+class NamespaceFrame:
+    """Stands in for a frame where nothing is stopped: a namespace as a module's code sees it."""
+
+    def __init__(self, namespace: dict[str, Any]) -> None:
+        self.f_globals = self.f_locals = namespace
+        self.f_code = compile("", _FILE, "exec")
+
+
+Frame = FrameType | NamespaceFrame
+
+
+def evaluate(text: str, frame: Frame) -> Any:
+    """Evaluate ``text`` in ``frame``; statements too, whose last expression is the result.
+
+    What statements assign is written to the frame's own variables. Raises what the text raises,
+    SyntaxError included.
+    """
+    tree = _parse(text)
+    only = tree.body[0] if len(tree.body) == 1 else None
+    if isinstance(only, ast.Expr) and not any(isinstance(n, ast.NamedExpr) for n in ast.walk(only)):
+        return _value_of(only.value, frame)
+    return _execute(tree, frame)
+
+
+def look(text: str, frame: Frame) -> Any:
+    """Evaluate names, attributes and items only, for a hover. Raises EvaluationFailed for calls."""
+    tree = _parse(text)
+    if not all(isinstance(node, (ast.Module, ast.Expr, *_LOOKING_PARTS)) for node in ast.walk(tree)):
+        raise errors.EvaluationFailed(f"`{text}` isn't looked at on hover: it would run code.")
+    return evaluate(text, frame)
+
+
+def is_place(text: str) -> bool:
+    """True if ``text`` is an expression that may be evaluated again at no cost: names and items."""
+    try:
+        tree = ast.parse(text.strip(), mode="eval")
+    except (SyntaxError, ValueError):
+        return False
+    return all(isinstance(node, (ast.Expression, *_LOOKING_PARTS)) for node in ast.walk(tree))
+
+
+def assign(target: str, value: str, frame: Frame) -> Any:
+    """Assign the value of an expression to a target such as ``x``, ``d['k']``; return the value."""
+    try:
+        tree = ast.parse(f"({target.strip()}) = 0", filename=_FILE)
+        assignment = tree.body[0]
+    except (SyntaxError, ValueError):
+        assignment = None
+    if not (isinstance(assignment, ast.Assign) and is_place(target)):
+        raise errors.NotAssignable(f"`{target}` isn't something that can be assigned to.")
+    assignment.value = ast.parse(value.strip(), filename=_FILE, mode="eval").body
+    _execute(ast.fix_missing_locations(tree), frame)
+    return evaluate(target, frame)
+
+
+def completions(text: str, frame_names: Iterable[str], frame: Frame | None) -> list[tuple[str, str]]:
+    """Return (word, kind) for what may complete the end of ``text``; kinds are DAP's."""
+    match = re.search(r"((?:\w+\.)*)(\w*)$", text)
+    owner, prefix = (match[1][:-1], match[2]) if match else ("", "")
+    if owner and frame is not None:
+        try:
+            names: Iterable[str] = dir(look(owner, frame))
+        except Exception:
+            return []
+        return [(n, "property") for n in names if n.startswith(prefix) and (prefix or n[0] != "_")]
+    found = dict.fromkeys(sorted(n for n in frame_names if n.startswith(prefix)), "variable")
+    if prefix:
+        for name in sorted(vars(builtins)):
+            if name.startswith(prefix):
+                found.setdefault(name, "function")
+    return list(found.items())
+
+
+def _parse(text: str) -> ast.Module:
+    return ast.parse(inspect.cleandoc(text), filename=_FILE, mode="exec")
+
+
+def _value_of(expression: ast.expr, frame: Frame) -> Any:
+    return conditions.expression_test(expression, frame.f_code)(cast(FrameType, frame))
+
+
+def _execute(tree: ast.Module, frame: Frame) -> Any:
+    last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+    _in_frame(compile(tree, _FILE, "exec"), frame)
+    return _value_of(last.value, frame) if isinstance(last, ast.Expr) else None
+
+
+def _in_frame(code: CodeType, frame: Frame) -> None:
+    namespace = frame.f_locals
+    exec(code, frame.f_globals, namespace)
+    write_back(frame, namespace)
+
+
+def write_back(frame: Frame, namespace: Any) -> None:
+    """Push a changed ``f_locals`` snapshot back to a function's fast locals, where it is one."""
+    if compat.FRAME_LOCALS_WRITE_THROUGH or is_class_body(frame.f_code) or namespace is frame.f_globals:
+        return
+    ctypes.pythonapi.PyFrame_LocalsToFast(ctypes.py_object(frame), ctypes.c_int(1))

@@ -1,0 +1,154 @@
+"""Where code comes from: file names, texts, and the lines that have code.
+
+Owns the names of files and cells; must not know breakpoints or stops. Any thread may call; the
+caches are plain dicts whose entries never change.
+"""
+
+import inspect
+import linecache
+import opcode
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import CodeType
+
+from nbdebug import errors
+
+_RESUME = opcode.opmap["RESUME"]
+_ALLOW_TOP_LEVEL_AWAIT = 0x2000  # ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+
+
+@dataclass(frozen=True, slots=True)
+class LineTable:
+    """The 1-based lines of a source that have code; ``last`` is the source's last such line."""
+
+    lines: frozenset[int]
+
+    @property
+    def last(self) -> int:
+        return max(self.lines, default=0)
+
+    def at_or_after(self, line: int) -> int | None:
+        """Return the first line from ``line`` on that has code, or None."""
+        return line if line in self.lines else min((n for n in self.lines if n > line), default=None)
+
+
+class Sources:
+    """What is known of each source. A cell is a source whose text isn't on a disk for good."""
+
+    def __init__(self) -> None:
+        self._canonical: dict[str, str] = {}
+        self._ran: set[str] = set()
+        self.transform: Callable[[str, str], str] = lambda path, text: text
+        """Turns (path, text) into what is compiled; the kernel puts IPython's transform here."""
+        self.is_cell: Callable[[str], bool] = lambda path: False
+        """Says whether a path is a cell's; the kernel knows their names."""
+
+    def canonical(self, path: str) -> str:
+        """Return the one name of a file: absolute, links resolved. A cell's name is itself."""
+        known = self._canonical.get(path)
+        if known is None:
+            named = path.startswith("<") or self.is_cell(path)
+            known = path if named else os.path.realpath(path)
+            self._canonical[path] = known
+        return known
+
+    def text(self, path: str) -> str:
+        """Return the source's text. Raises SourceUnavailable."""
+        if not path.startswith("<"):
+            try:
+                with open(path, encoding="utf-8", errors="replace") as file:
+                    return file.read()
+            except OSError:
+                pass
+        # What was run last under this name: IPython puts each cell there, exec'd code its text.
+        lines = linecache.getlines(path)
+        if not lines:
+            raise errors.SourceUnavailable(f"The text of {path} can't be had.")
+        return "".join(lines)
+
+    def is_known_to_have_run(self, path: str) -> bool:
+        """True if code of this source has run or is loaded as a module."""
+        path = self.canonical(path)
+        return path in self._ran or any(True for _ in self._modules_of(path))
+
+    def mark_ran(self, path: str) -> None:
+        """Remember that code of this source was seen running."""
+        self._ran.add(self.canonical(path))
+
+    def module_path(self, name: str) -> str | None:
+        """Return the file of an imported module, or None."""
+        file = getattr(sys.modules.get(name), "__file__", None)
+        return self.canonical(file) if isinstance(file, str) else None
+
+    def table_of_text(self, path: str) -> LineTable:
+        """Return the line table of the source's text as it is now.
+
+        Raises SourceUnavailable, or SyntaxError where the text doesn't compile.
+        """
+        text = self.transform(path, self.text(path))
+        flags = _ALLOW_TOP_LEVEL_AWAIT if self.is_cell(path) else 0
+        return table_of_code(compile(text, path, "exec", flags=flags, dont_inherit=True))
+
+    def find(self, name: str) -> str:
+        """Return the path that a user means by ``name``.
+
+        In this order: a path that exists, the end of a loaded module's path, a file on sys.path;
+        else the path under the working folder, where the file may still appear.
+        """
+        path = os.path.abspath(os.path.expanduser(name))
+        if os.path.isabs(name) or os.path.exists(path):
+            return path
+        end = os.sep + os.path.normpath(name)
+        for module in list(sys.modules.values()):
+            file = getattr(module, "__file__", None)
+            if isinstance(file, str) and file.endswith(end):
+                return file
+        for folder in sys.path:
+            candidate = os.path.join(folder or os.curdir, name)
+            if os.path.isfile(candidate):
+                return os.path.abspath(candidate)
+        return path
+
+    def _modules_of(self, path: str) -> Iterator[str]:
+        base = os.path.basename(path)
+        for name, module in list(sys.modules.items()):
+            file = getattr(module, "__file__", None)
+            if isinstance(file, str) and file.endswith(base) and self.canonical(file) == path:
+                yield name
+
+
+def table_of_code(code: CodeType) -> LineTable:
+    """Return the lines of ``code`` and of the code objects inside it."""
+    lines: set[int] = set()
+    waiting = [code]
+    while waiting:
+        current = waiting.pop()
+        lines |= lines_of(current)
+        waiting += [const for const in current.co_consts if isinstance(const, CodeType)]
+    return LineTable(frozenset(lines))
+
+
+def lines_of(code: CodeType) -> set[int]:
+    """Return the lines of this code object alone that a LINE event can name.
+
+    What comes before RESUME sends no events. A class body also stands on its ``class`` line, where
+    the statement itself already is, so that line isn't counted twice.
+    """
+    bytecode = code.co_code
+    resume = next(at for at in range(0, len(bytecode), 2) if bytecode[at] == _RESUME)
+    found = {line for _, end, line in code.co_lines() if line and end > resume + 2}
+    if is_class_body(code):
+        found.discard(code.co_firstlineno)
+    return found
+
+
+def is_top_level(code: CodeType) -> bool:
+    """True for a module's, a cell's or a cell statement's own code."""
+    return code.co_name == "<module>"
+
+
+def is_class_body(code: CodeType) -> bool:
+    """True for the code of a ``class`` statement's body."""
+    return not code.co_flags & inspect.CO_OPTIMIZED and not is_top_level(code)

@@ -1,0 +1,92 @@
+"""Stacks as a client sees them, and the frame ids that live until the thread runs on.
+
+Owns the ids; must not know stops. Reads frames only, runs no user code, so any thread may call.
+"""
+
+import itertools
+import threading
+from collections.abc import Iterator
+from types import CodeType, FrameType
+
+from nbdebug import errors
+from nbdebug.engine.model import FrameInfo
+from nbdebug.engine.usercode import UserCode
+
+
+class Stacks:
+    """Turns frames into FrameInfos with fresh ids: JupyterLab takes a known id for no change."""
+
+    def __init__(self, user_code: UserCode) -> None:
+        self._user_code = user_code
+        self._ids = itertools.count(1)
+        self._frames: dict[int, tuple[int, FrameType]] = {}
+        self._lock = threading.Lock()
+
+    def frames_of(self, top: FrameType) -> list[FrameType]:
+        """Return the frames to show, innermost first.
+
+        ``top`` is always among them, whoever's code it is. The machinery below the outermost user
+        frame never is, and libraries in between only where just-my-code is off.
+        """
+        shown = [frame for frame in _walk(top) if frame is top or self._user_code.is_user(frame)]
+        return shown
+
+    def describe(self, ident: int, top: FrameType, start: int, levels: int) -> tuple[list[FrameInfo], int]:
+        """Return frames ``start`` to ``start + levels`` (0: all) of a stack, and its whole depth."""
+        frames = self.frames_of(top)
+        page = frames[start : start + levels] if levels else frames[start:]
+        positions: dict[tuple[int, int], tuple[int, int | None, int | None]] = {}
+        infos = []
+        with self._lock:
+            for frame in page:
+                id_ = next(self._ids)
+                self._frames[id_] = ident, frame
+                infos.append(self._info(id_, frame, positions))
+        return infos, len(frames)
+
+    def frame(self, id_: int) -> tuple[int, FrameType]:
+        """Return (thread ident, frame) of an id. Raises UnknownFrame."""
+        try:
+            return self._frames[id_]
+        except KeyError:
+            raise errors.UnknownFrame(f"There is no frame {id_} at this stop.") from None
+
+    def forget(self, ident: int) -> None:
+        """Drop the ids of a thread's frames: it runs on."""
+        with self._lock:
+            self._frames = {i: known for i, known in self._frames.items() if known[0] != ident}
+
+    def _info(
+        self, id_: int, frame: FrameType, positions: dict[tuple[int, int], tuple[int, int | None, int | None]]
+    ) -> FrameInfo:
+        code, at = frame.f_code, frame.f_lasti
+        key = id(code), at
+        if key not in positions:
+            positions[key] = _position(code, at)
+        column, end_line, end_column = positions[key]
+        return FrameInfo(
+            id_,
+            code.co_qualname if code.co_name != "<module>" else "<module>",
+            code.co_filename,
+            frame.f_lineno or code.co_firstlineno,
+            column,
+            end_line,
+            end_column,
+            self._user_code.is_user(frame),
+            str(frame.f_globals.get("__name__") or ""),
+        )
+
+
+def _walk(frame: FrameType | None) -> Iterator[FrameType]:
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
+
+
+def _position(code: CodeType, at: int) -> tuple[int, int | None, int | None]:
+    """Return (column, end line, end column) of an instruction, 1-based, (1, None, None) if unknown."""
+    place = next(itertools.islice(code.co_positions(), max(at, 0) // 2, None), None)
+    if place is None or place[2] is None:
+        return 1, None, None
+    _, end_line, column, end_column = place
+    return column + 1, end_line, None if end_column is None else end_column + 1

@@ -1,0 +1,98 @@
+"""Which code is the user's: the rule behind "just my code".
+
+Owns that rule and its cache; knows code objects by file and module name only. Any thread may ask.
+"""
+
+import os
+import site
+import sys
+import sysconfig
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from types import FrameType
+
+_OWN_FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Includes or excludes code by a path glob (``*/vendored/*``) or a module name (``pkg``)."""
+
+    include: bool
+    path: str = ""
+    module: str = ""
+
+    def matches(self, path: str, module: str) -> bool:
+        """True if the rule speaks of this code."""
+        if self.path:
+            return fnmatch(path, self.path) or path.startswith(self.path.rstrip(os.sep) + os.sep)
+        return module == self.module or module.startswith(self.module + ".")
+
+
+class UserCode:
+    """Says of a frame whether a step may end in it and a stack shows it."""
+
+    def __init__(self) -> None:
+        self.just_my_code = True
+        self.rules: tuple[Rule, ...] = ()
+        self._libraries = _library_folders()
+        self._cells: tuple[str, ...] = ()
+        self._internal_files: frozenset[str] = frozenset()
+        self._known: dict[tuple[str, str], bool] = {}
+
+    def configure(
+        self,
+        *,
+        just_my_code: bool | None = None,
+        rules: tuple[Rule, ...] | None = None,
+        cells: tuple[str, ...] | None = None,
+        internal_files: frozenset[str] | None = None,
+    ) -> None:
+        """Change the rule: what is None stays.
+
+        ``cells``: prefixes of cells' file names. ``internal_files``: files of the machinery that
+        runs the user's code, which is nobody's to step in, whatever just-my-code says.
+        """
+        self.just_my_code = self.just_my_code if just_my_code is None else just_my_code
+        self.rules = self.rules if rules is None else rules
+        self._cells = self._cells if cells is None else cells
+        self._internal_files = self._internal_files if internal_files is None else internal_files
+        self._known = {}
+
+    def is_user(self, frame: FrameType) -> bool:
+        """True if the frame runs the user's code."""
+        key = frame.f_code.co_filename, frame.f_globals.get("__name__") or ""
+        known = self._known.get(key)
+        if known is None:
+            known = self._known[key] = self._decide(*key)
+        return known
+
+    def nearest(self, frame: FrameType | None) -> FrameType | None:
+        """Return the innermost user frame from ``frame`` outwards, or None."""
+        while frame is not None and not self.is_user(frame):
+            frame = frame.f_back
+        return frame
+
+    def _decide(self, path: str, module: str) -> bool:
+        if path.startswith(self._cells):
+            return True
+        if path.startswith(_OWN_FOLDER) or path.startswith("<frozen "):
+            return False
+        for rule in self.rules:
+            if rule.matches(path, module):
+                return rule.include
+        if path in self._internal_files:
+            return False
+        if not self.just_my_code:
+            return True
+        return not (path.startswith("<") or path.startswith(self._libraries))
+
+
+def _library_folders() -> tuple[str, ...]:
+    names = ("stdlib", "platstdlib", "purelib", "platlib")
+    folders = {sysconfig.get_path(name) for name in names} | {os.path.dirname(os.__file__)}
+    folders |= {*site.getsitepackages(), site.getusersitepackages()}
+    folders |= {os.path.join(p, "lib", f"python{sys.version_info[0]}.{sys.version_info[1]}") for p in
+                (sys.prefix, sys.base_prefix)}
+    both = {f for f in folders if f} | {os.path.realpath(f) for f in folders if f}
+    return tuple(folder.rstrip(os.sep) + os.sep for folder in both)

@@ -1,0 +1,383 @@
+"""Handles that live for one stop: what a frame and its values hold, page by page.
+
+Owns the references that a client asks with, and what each child was when it was listed, so that it
+can be found again to be read or set. How values are written and what is inside them is for
+value_text and the views to know.
+
+Threads: a store belongs to the stopped thread, on which every method runs but ``clear``.
+"""
+
+import keyword
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from types import FrameType
+from typing import Any, Literal
+
+from nbdebug.engine import physical
+from nbdebug.engine.attributes import Group, Namespace
+from nbdebug.engine.bounded import Bounded, UserCode
+from nbdebug.engine.evaluate import write_back
+from nbdebug.engine.insides import view_of
+from nbdebug.engine.model import Limits, Scope, Variable
+from nbdebug.engine.value_text import Text, Writer, error_text
+from nbdebug.engine.views import Child, Computed, Part, View
+from nbdebug.errors import (
+    EvaluationFailed,
+    NotAssignable,
+    StaleReference,
+    TookTooLong,
+    UnknownVariable,
+)
+
+Filter = Literal["indexed", "named"]
+Hidden = Callable[[str, object, dict[str, Any]], bool]
+
+_PARTS = 20
+_AMBIGUOUS = -1
+_UNOPENED = "(...)"
+
+
+@dataclass(slots=True)
+class _Node:
+    """What a reference stands for. ``seen`` has the position of each indexed child by its name."""
+
+    view: View
+    read: Callable[[], object]
+    is_lazy: bool = False
+    seen: dict[str, int] = field(default_factory=dict)
+
+
+class VariableStore:
+    """The references of one stop. ``references`` is a counter that all stores share.
+
+    ``hidden(name, value, namespace)`` says which variables of a module's namespace are left out.
+    With ``run_code`` false no user code is run: properties stay closed, and an object with a
+    ``__repr__`` of its own is shown by type and address.
+    """
+
+    def __init__(
+        self,
+        bounded: Bounded,
+        limits: Limits,
+        references: Iterator[int],
+        hidden: Hidden | None = None,
+        *,
+        run_code: bool = True,
+    ) -> None:
+        self._bounded = bounded
+        self._limits = limits
+        self._references = references
+        self._hidden = hidden
+        self._code = UserCode(bounded, limits, run_code)
+        self._writer = Writer(self._code, limits.value_chars)
+        self._nodes: dict[int, _Node] = {}
+
+    # -- what a client asks for
+
+    def scopes(self, frame: FrameType) -> list[Scope]:
+        """Return "Locals", "Nonlocals" where the code has free variables, and "Globals"."""
+        own, code, variables = _Locals(frame, self._code), frame.f_code, frame.f_globals
+        hidden = self._hidden_in(variables)
+        shadowed = {*code.co_varnames, *code.co_cellvars, *code.co_freevars}
+
+        def scope(free: bool) -> Namespace:
+            is_module = frame.f_locals is variables
+            read = partial(own.pairs, free)
+            return Namespace(read, _own_name, own.assign, hidden if is_module else None)
+
+        def expression(name: str) -> str | None:
+            return f"globals()[{name!r}]" if name in shadowed else _own_name(name)
+
+        views: dict[str, View] = {"Locals": scope(free=False)}
+        if code.co_freevars:
+            views["Nonlocals"] = scope(free=True)
+        views["Globals"] = _namespace(variables, expression, hidden)
+        return [
+            Scope(name, self._register(view, None), hint="locals" if name == "Locals" else None)
+            for name, view in views.items()
+        ]
+
+    def namespace(self, variables: dict[str, Any]) -> list[Variable]:
+        """Return the variables of a dictionary of them, such as a module's or a notebook's."""
+        self._code.begin()
+        view = _namespace(variables, _own_name, self._hidden_in(variables))
+        return self._list(self._nodes[self._register(view, None)], 0, 0, None)
+
+    def children(
+        self, reference: int, start: int = 0, count: int = 0, filter: Filter | None = None
+    ) -> list[Variable]:
+        """Return the children from ``start`` on, at most ``count`` of them.
+
+        The named ones come first, then the indexed. Without a count all are meant: a long
+        sequence then gives its first page, and the rest as nodes that hold a range each.
+
+        Raises: StaleReference.
+        """
+        node = self._node(reference)
+        self._code.begin()
+        return self._list(node, max(start, 0), max(count, 0), filter)
+
+    def view(
+        self, name: str, value: object, evaluate_name: str | None = None, *, whole: bool = False
+    ) -> Variable:
+        """Return the view of a value, with a reference if it can be expanded.
+
+        ``evaluate_name`` must be a primary expression, such as ``x.y[3]``. ``whole`` gives the
+        value's text uncut. Raises: for ``whole`` what ``full_text`` raises, else nothing.
+        """
+        self._code.begin()
+        text = Text(self.full_text(value)) if whole else None
+        return self._variable(Child(name, value, evaluate_name, text=text), is_place=False)
+
+    def set(self, reference: int, name: str, value: object) -> Variable:
+        """Assign ``value`` to the child ``name``; return the child as it is afterwards.
+
+        Raises: StaleReference, UnknownVariable, TookTooLong; NotAssignable where the place takes
+        no value, with what the object said.
+        """
+        node = self._node(reference)
+        self._code.begin()
+        child = self._find(node, name)
+        assign = child.assign
+        if assign is None:
+            raise NotAssignable(f"{name} can't be assigned to.")
+        try:
+            self._bounded.call(lambda: assign(value), self._limits.evaluate_s)
+        except TookTooLong:
+            raise
+        except Exception as error:
+            raise NotAssignable(f"{name} refuses the value: {error_text(error)}") from None
+        try:
+            return self._variable(self._find(node, name))
+        except UnknownVariable:  # a key's text may have changed with its value
+            return self._variable(Child(name, value, child.evaluate, assign))
+
+    def value_at(self, reference: int, name: str) -> object:
+        """Return the value of a child. A lazy one is computed.
+
+        Raises: StaleReference, UnknownVariable, TookTooLong, and what a lazy child's code raises.
+        """
+        node = self._node(reference)
+        self._code.begin()
+        child = self._find(node, name)
+        return child.value if child.compute is None else self._code.run(child.compute)
+
+    def value_of(self, reference: int) -> object:
+        """Return the value that a reference stands for; None for scopes and groups.
+
+        Raises: StaleReference.
+        """
+        return self._node(reference).read()
+
+    def text(self, value: object) -> str:
+        """Return the bounded text of a value. Raises nothing."""
+        return self._writer.write(value).text
+
+    def full_text(self, value: object) -> str:
+        """Return ``repr(value)`` uncut, within ``limits.evaluate_s``.
+
+        Raises: TookTooLong, EvaluationFailed with what the repr raised. Where no user code may
+        run, the bounded text is returned.
+        """
+        if not self._code.enabled:
+            return self.text(value)
+        try:
+            return self._bounded.call(lambda: repr(value), self._limits.evaluate_s)
+        except TookTooLong:
+            raise
+        except Exception as error:
+            raise EvaluationFailed(f"repr raised {error_text(error)}") from None
+
+    def clear(self) -> None:
+        """Drop every reference, and with them every object. Threads: any."""
+        self._nodes.clear()
+        self._writer.forget()
+
+    # -- inside
+
+    def _node(self, reference: int) -> _Node:
+        node = self._nodes.get(reference)
+        if node is None:
+            raise StaleReference(f"The reference {reference} is not of the present stop.")
+        return node
+
+    def _register(
+        self, view: View, read: Callable[[], object] | None, is_lazy: bool = False
+    ) -> int:
+        reference = next(self._references)
+        self._nodes[reference] = _Node(view, read or _nothing, is_lazy)
+        return reference
+
+    def _hidden_in(self, namespace: dict[str, Any]) -> Callable[[str, object], bool] | None:
+        hidden = self._hidden
+        if hidden is None:
+            return None
+
+        def is_hidden(name: str, value: object) -> bool:
+            try:
+                return hidden(name, value, namespace)
+            except Exception:  # better shown than lost with all the others
+                return False
+
+        return is_hidden
+
+    def _list(self, node: _Node, start: int, count: int, filter: str | None) -> list[Variable]:
+        view = node.view
+        named = view.named() if filter != "indexed" else []
+        total = view.indexed_count() if filter != "named" else 0
+        end = start + count if count else len(named) + total
+        found = [self._variable(child) for child in named[start:end]]
+        first = max(start - len(named), 0)
+        last = min(end - len(named), total)
+        rest = last if count else min(last, first + self._limits.page)
+        if rest > first:
+            found += self._positions(node, first, rest)
+        if rest >= first and rest < last:
+            found += self._ranges(view, rest, last)
+        return found
+
+    def _positions(self, node: _Node, first: int, last: int) -> list[Variable]:
+        try:
+            children = node.view.indexed(first, last)
+        except Exception as error:  # what runs here is the value's own code, or a library's
+            return [Variable("error", f"<{error_text(error)}>", "", kind="virtual")]
+        for position, child in enumerate(children, first):
+            known = node.seen.setdefault(child.name, position)
+            if known != position:
+                node.seen[child.name] = _AMBIGUOUS
+        return [self._variable(child) for child in children]
+
+    def _ranges(self, view: View, first: int, last: int) -> list[Variable]:
+        """At most some tens of nodes for the rest of a long sequence, each to be opened alike."""
+        size = self._limits.page
+        while (last - first) / size > _PARTS:
+            size *= 10
+        return [
+            self._variable(
+                Child(
+                    f"[{begin:,} ... {min(begin + size, last) - 1:,}]",
+                    view=Part(view, begin, min(begin + size, last)),
+                    text=Text(""),
+                    type="",
+                    kind="virtual",
+                )
+            )
+            for begin in range(first, last, size)
+        ]
+
+    def _find(self, node: _Node, name: str) -> Child:
+        view = node.view
+        position = node.seen.get(name)
+        if position == _AMBIGUOUS:
+            raise NotAssignable(f"More than one child has the name {name}.")
+        if position is None:
+            named = view.named()
+            groups = [child.view for child in named if isinstance(child.view, Group)]
+            for child in [*named, *(c for group in groups for c in group.named())]:
+                if child.name == name:
+                    return child
+            position = view.position_of(name)
+        if position is not None:
+            for child in view.indexed(position, position + 1):
+                if child.name == name:
+                    return child
+        raise UnknownVariable(f"There is no {name} here.")
+
+    def _variable(self, child: Child, is_place: bool = True) -> Variable:
+        if child.compute is not None:
+            view: View | None = Computed(child, self._code)
+            text, type_name = Text(_UNOPENED), child.kind or ""
+        else:
+            text = child.text or self._writer.write(child.value)
+            type_name = physical.name_of(type(child.value)) if child.type is None else child.type
+            view = child.view or self._view_of(child.value, child.evaluate)
+        named, indexed = (0, 0) if view is None else self._counts(view)
+        reference = 0
+        if view is not None and (named or indexed or named is None):
+            reference = self._register(view, child.read or partial(_same, child.value))
+        is_fixed = is_place and child.assign is None and child.kind != "virtual"
+        return Variable(
+            child.name,
+            text.text,
+            type_name,
+            reference,
+            child.evaluate,
+            indexed,
+            named,
+            child.kind,
+            ("readOnly",) if is_fixed else (),
+            child.compute is not None,
+            text.cut,
+        )
+
+    def _counts(self, view: View) -> tuple[int | None, int | None]:
+        try:
+            return view.named_count(), view.indexed_count()
+        except Exception:  # unknown, as DAP allows; opening it will say why
+            return None, None
+
+    def _view_of(self, value: object, evaluate: str | None) -> View | None:
+        try:
+            return view_of(value, evaluate, self._writer, self._code)
+        except Exception:  # then it has a text only
+            return None
+
+
+def _same(value: object) -> object:
+    return value
+
+
+def _nothing() -> None:
+    return None
+
+
+def _namespace(
+    variables: dict[str, Any],
+    expression: Callable[[str], str | None],
+    is_hidden: Callable[[str, object], bool] | None,
+) -> Namespace:
+    read = partial(physical.pairs, variables, 0, sys.maxsize)
+    return Namespace(read, expression, partial(_set_item, variables), is_hidden)
+
+
+def _set_item(namespace: dict[str, Any], name: str, value: object) -> None:
+    namespace[name] = value
+
+
+def _own_name(name: str) -> str | None:
+    return name if name.isidentifier() and not keyword.iskeyword(name) else None
+
+
+class _Locals:
+    """The variables of a frame's own scope, read anew each time, in the order of the code."""
+
+    def __init__(self, frame: FrameType, code: UserCode) -> None:
+        self._frame = frame
+        self._code = code
+
+    def pairs(self, free: bool) -> list[tuple[Any, Any]]:
+        code = self._frame.f_code
+        found = self._read()
+        order = dict.fromkeys((*code.co_varnames, *code.co_cellvars))
+        names = [name for name in order if name in found]
+        names += [name for name in found if name not in order]
+        return [(name, found[name]) for name in names if (name in code.co_freevars) is free]
+
+    def assign(self, name: str, value: object) -> None:
+        namespace = self._frame.f_locals
+        namespace[name] = value
+        write_back(self._frame, namespace)
+
+    def _read(self) -> dict[Any, Any]:
+        namespace = self._frame.f_locals
+        if physical.is_a(namespace, dict):
+            return dict(physical.pairs(namespace, 0, dict.__len__(namespace)))
+        if type(namespace) is _PROXY:
+            return dict(namespace)
+        # A class body whose metaclass prepared a mapping of its own.
+        return self._code.run(lambda: dict(namespace))
+
+
+_PROXY = type(sys._getframe().f_locals)

@@ -1,0 +1,195 @@
+"""Every error that nbdebug raises or answers with.
+
+Owns the exception tree; imports nothing of ours. An error says whose fault it is by its branch,
+has a ``slug`` (its heading in docs/messages.md), a number (DAP's ``Message.id``) and an ``advice``:
+what the user can do.
+"""
+
+
+class NbdebugError(Exception):
+    """Base of all errors. ``str(error)`` is one sentence for the user, without the advice."""
+
+    slug = "internal"
+    id = 1
+    advice = "This is a fault of nbdebug; please report it with the text above."
+
+
+class ClientError(NbdebugError):
+    """The request was wrong: unknown, malformed, out of place."""
+
+    slug = "bad-request"
+    id = 100
+    advice = "Check the request against the Debug Adapter Protocol."
+
+
+class BadArguments(ClientError):
+    """A request's arguments are missing or of the wrong shape."""
+
+    slug = "bad-arguments"
+    id = 101
+
+
+class UnknownCommand(ClientError):
+    """A request that nbdebug doesn't know."""
+
+    slug = "unknown-command"
+    id = 102
+    advice = "See docs/protocol.md for the requests that are answered."
+
+
+class NotStarted(ClientError):
+    """A request that needs `initialize` first."""
+
+    slug = "not-started"
+    id = 103
+    advice = "Turn the debugger on first: in JupyterLab, press the bug."
+
+
+class NotStopped(ClientError):
+    """A request that needs a stopped thread, and none is stopped."""
+
+    slug = "not-stopped"
+    id = 104
+    advice = "Set a breakpoint and run the code, or pause it."
+
+
+class UnknownThread(ClientError):
+    """No user thread has this id."""
+
+    slug = "unknown-thread"
+    id = 105
+    advice = "Ask for `threads` again: threads come and go."
+
+
+class UnknownFrame(ClientError):
+    """A frame id that is not of the present stop."""
+
+    slug = "unknown-frame"
+    id = 106
+    advice = "Ask for `stackTrace` again: frame ids end when the program runs on."
+
+
+class StaleReference(ClientError):
+    """A variablesReference that is not of the present stop."""
+
+    slug = "stale-reference"
+    id = 107
+    advice = "Ask for `scopes` and `variables` again: references end when the program runs on."
+
+
+class UnknownVariable(ClientError):
+    """No variable of this name is there."""
+
+    slug = "unknown-variable"
+    id = 108
+    advice = "Check the name, and the frame that is selected."
+
+
+class SourceUnavailable(ClientError):
+    """The text of a source can't be had."""
+
+    slug = "source-unavailable"
+    id = 109
+    advice = "The file may have been removed, or the code was made without a source."
+
+
+class BadBreakpoint(ClientError):
+    """A breakpoint that can never work as written."""
+
+    slug = "bad-breakpoint"
+    id = 120
+    advice = "Correct the breakpoint and set it again."
+
+
+class BadCondition(BadBreakpoint):
+    """A condition or log expression that isn't a Python expression."""
+
+    slug = "bad-condition"
+    id = 121
+    advice = "Write a Python expression, such as `x > 3`."
+
+
+class BadHitCondition(BadBreakpoint):
+    """A hit condition of an unknown form."""
+
+    slug = "bad-hit-condition"
+    id = 122
+    advice = "Write a number, or one of >, >=, ==, <, <=, % before a number: `5`, `>=5`, `%10`."
+
+
+class NoCodeAtLine(BadBreakpoint):
+    """Neither this line nor any after it has code."""
+
+    slug = "no-code-at-line"
+    id = 123
+    advice = "Choose a line that has a statement."
+
+
+class UnknownBreakpoint(ClientError):
+    """No breakpoint has this id or place."""
+
+    slug = "unknown-breakpoint"
+    id = 124
+    advice = "List the breakpoints with `%bp`."
+
+
+class TargetError(NbdebugError):
+    """The user's code did it: it raised, took too long, or can't be reached."""
+
+    slug = "target"
+    id = 200
+    advice = ""
+
+
+class EvaluationFailed(TargetError):
+    """The evaluated code raised; the text is Python's."""
+
+    slug = "evaluation-failed"
+    id = 201
+
+
+class TookTooLong(TargetError):
+    """User code went past its time limit and was ended."""
+
+    slug = "took-too-long"
+    id = 202
+    advice = "Ask again with more time, or look at a part of the value."
+
+
+class ThreadIsRunning(TargetError):
+    """The thread runs, or is blocked in native code, so nothing can be asked of it."""
+
+    slug = "thread-is-running"
+    id = 203
+    advice = "Pause the program, or wait until its native call returns."
+
+
+class NotAssignable(TargetError):
+    """The value can't be set: the object refuses it, or it isn't a place."""
+
+    slug = "not-assignable"
+    id = 204
+
+
+class NotSupported(NbdebugError):
+    """Not to be had here, with the reason as the sentence."""
+
+    slug = "not-supported"
+    id = 300
+    advice = ""
+
+
+class NoToolId(NotSupported):
+    """Every id of sys.monitoring is held by other tools."""
+
+    slug = "no-tool-id"
+    id = 301
+    advice = "End another debugger, profiler or coverage tool in this process and load nbdebug again."
+
+
+class UsageError(NbdebugError):
+    """A magic or a command line was used wrongly; the advice shows how it is used."""
+
+    slug = "usage"
+    id = 400
+    advice = "Add ? to the magic's name for its help."

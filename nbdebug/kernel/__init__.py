@@ -1,0 +1,1 @@
+"""The debugger in a Jupyter kernel: its seam with ipykernel, cells, magics, kernelspecs."""

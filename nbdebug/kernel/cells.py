@@ -1,0 +1,90 @@
+"""Cells: their file names, texts and transformations, as ipykernel and IPython have them.
+
+Owns what nbdebug changes in IPython's input transformer while it is loaded. The main thread loads
+and unloads; the control thread asks.
+"""
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from ipykernel.compiler import get_file_name, get_tmp_directory
+from IPython.core.inputtransformer2 import leading_empty_lines
+
+_HISTORY = re.compile(r"_(\d+|i\d*|ii|iii|_|__)?$")
+
+
+class Cells:
+    """Knows a kernel's cells by their file names."""
+
+    def __init__(self, shell: Any) -> None:
+        self._shell = shell
+        self._removed_at: int | None = None
+
+    @property
+    def prefixes(self) -> tuple[str, ...]:
+        """What the file names of cells begin with."""
+        named = os.environ.get("IPYKERNEL_CELL_NAME")
+        return (get_tmp_directory() + os.sep, *([named] if named else []))
+
+    def is_cell(self, path: str) -> bool:
+        """True if ``path`` is a cell's file name."""
+        return path.startswith(self.prefixes)
+
+    def dump(self, text: str) -> str:
+        """Write a cell's text where a client may look for it; return the file's name."""
+        path = Path(get_file_name(text))
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        return str(path)
+
+    def transform(self, path: str, text: str) -> str:
+        """Return what is compiled for a cell's text: magics and shell commands made Python."""
+        if not self.is_cell(path):
+            return text
+        transformed: str = self._shell.transform_cell(text)
+        return transformed
+
+    def keep_leading_lines(self) -> None:
+        """Have IPython keep a cell's leading empty lines, so that line numbers are the cell's."""
+        transforms = self._shell.input_transformer_manager.cleanup_transforms
+        if leading_empty_lines in transforms:
+            self._removed_at = transforms.index(leading_empty_lines)
+            del transforms[self._removed_at]
+
+    def restore_leading_lines(self) -> None:
+        """Undo `keep_leading_lines`."""
+        if self._removed_at is not None:
+            transforms = self._shell.input_transformer_manager.cleanup_transforms
+            transforms.insert(self._removed_at, leading_empty_lines)
+            self._removed_at = None
+
+    def is_hidden(self, name: str, value: object, namespace: dict[str, Any]) -> bool:
+        """True for a global that IPython keeps for itself, by what it is, not by its name alone.
+
+        A user's own ``exit`` or ``_1`` is shown.
+        """
+        shell = self._shell
+        if namespace is not shell.user_ns:
+            return False
+        missing = object()
+        if shell.user_ns_hidden.get(name, missing) is value:
+            return True
+        if name in ("__builtins__", "__builtin__", "__session__"):
+            return True
+        match = _HISTORY.match(name)
+        if match is None:
+            return False
+        if match[1] is not None and match[1].isdigit():
+            outputs = namespace.get("_oh")
+            return type(outputs) is dict and outputs.get(int(match[1]), missing) is value
+        return name in shell.user_ns_hidden or match[1] is None or match[1].startswith(("i", "_"))
+
+    def remove_files(self) -> None:
+        """Remove the files that `dump` wrote, and their folder if nothing else is in it."""
+        folder = Path(get_tmp_directory())
+        for file in folder.glob("*.py"):
+            file.unlink(missing_ok=True)
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()

@@ -1,0 +1,61 @@
+"""What a user may configure: ``c.Nbdebug...`` in a config file, ``%config Nbdebug`` in a notebook.
+
+Owns the traits; each change is passed on to the engine at once.
+"""
+
+import os
+from typing import Any
+
+from traitlets import Bool, Enum, Float, Int, Unicode
+from traitlets import List as ListTrait
+from traitlets.config import Configurable
+
+from nbdebug.engine.engine import Engine
+from nbdebug.engine.model import Limits
+from nbdebug.engine.usercode import Rule
+
+
+class Nbdebug(Configurable):
+    """The debugger's settings."""
+
+    just_my_code = Bool(True, help="Step over and hide code of libraries.").tag(config=True)
+    include = ListTrait(
+        Unicode(), help="Paths (globs) or modules that are your code wherever they are."
+    ).tag(config=True)
+    exclude = ListTrait(
+        Unicode(), help="Paths (globs) or modules that are not your code wherever they are."
+    ).tag(config=True)
+    stop_other_threads = Bool(True, help="At a stop, stop the other threads too.").tag(config=True)
+    condition_errors = Enum(
+        ("stop", "output"), "stop", help="What a condition that raises does, once for a breakpoint."
+    ).tag(config=True)
+    repr_limit_s = Float(0.5, help="Seconds that one `__repr__` or property may take.").tag(config=True)
+    evaluate_limit_s = Float(10.0, help="Seconds that one evaluation may take.").tag(config=True)
+    value_chars = Int(2000, help="Characters of one value that are shown.").tag(config=True)
+    log_dir = Unicode(
+        os.environ.get("NBDEBUG_LOG", ""), help="Folder for a log of every message (or NBDEBUG_LOG)."
+    ).tag(config=True)
+
+    @property
+    def limits(self) -> Limits:
+        """The limits as the engine has them."""
+        return Limits(self.repr_limit_s, self.evaluate_limit_s, self.value_chars)
+
+    def apply(self, engine: Engine) -> None:
+        """Set the engine up, now and at each change."""
+        self._configure(engine)
+        self.observe(lambda change: self._configure(engine))
+
+    def _configure(self, engine: Engine) -> None:
+        rules = [_rule(True, text) for text in self.include] + [_rule(False, t) for t in self.exclude]
+        engine.user_code.configure(just_my_code=self.just_my_code, rules=tuple(rules))
+        engine.stop_other_threads = self.stop_other_threads
+        engine.breakpoints.stop_on_condition_error = self.condition_errors == "stop"
+        engine.set_limits(self.limits)
+
+
+def _rule(include: bool, text: str) -> Rule:
+    is_path = os.sep in text or "*" in text
+    return Rule(include, path=os.path.expanduser(text)) if is_path else Rule(include, module=text)
+
+

@@ -1,0 +1,158 @@
+"""What stands in a kernel's ``debugger`` attribute while nbdebug is loaded.
+
+Owns the seam to ipykernel: what is replaced on load and put back on unload. Loaded and unloaded on
+the main thread; asked on the control thread.
+"""
+
+import asyncio
+import atexit
+import sys
+from typing import Any
+
+import ipykernel.debugger as stock
+
+from nbdebug import errors
+from nbdebug.dap.log import MessageLog
+from nbdebug.dap.messages import Json
+from nbdebug.engine.model import BreakpointSpec, LineTarget
+from nbdebug.kernel.cells import Cells
+from nbdebug.kernel.config import Nbdebug
+from nbdebug.kernel.session import KernelSession
+
+_MISSING = object()
+
+
+class KernelDebugger:
+    """nbdebug in one kernel. `install` puts it there, `remove` gives the kernel back."""
+
+    def __init__(self, shell: Any) -> None:
+        self.shell = shell
+        self.kernel = shell.kernel
+        self.config = Nbdebug(parent=shell)
+        self.cells = Cells(shell)
+        self.session = KernelSession(self.kernel, self.cells, self.config.limits)
+        self._before: Any = _MISSING
+        self._stock_available = stock._is_debugpy_available
+        self._removed: asyncio.Event | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    # -- what ipykernel calls
+
+    async def process_request(self, message: Json) -> Json:
+        """Answer a debug_request; called on the control thread."""
+        return self.session.handle(message)
+
+    async def handle_stopped_event(self) -> None:
+        """Wait: ipykernel asks again and again for stopped events of debugpy's, and has none."""
+        self._loop, self._removed = asyncio.get_running_loop(), asyncio.Event()
+        await self._removed.wait()
+
+    @property
+    def tcp_client(self) -> "KernelDebugger":
+        """Where ipykernel hands in what debugpy's socket receives."""
+        return self
+
+    def receive_dap_frame(self, frame: str) -> None:
+        """Drop what a stock debugger that was disconnected may still send."""
+
+    # -- life
+
+    def install(self) -> None:
+        """Take the kernel's debug messages over, from a stock debugger that runs as well.
+
+        Raises NoToolId, and nothing is changed.
+        """
+        engine = self.session.engine
+        engine.sources.is_cell = self.cells.is_cell
+        engine.sources.transform = self.cells.transform
+        engine.hidden = self.cells.is_hidden
+        engine.threads.is_service = _serves_kernel
+        engine.user_code.configure(
+            cells=self.cells.prefixes,
+            internal_files=frozenset(getattr(self.kernel, "_kernel_modules", ())),
+        )
+        self.config.apply(engine)
+        engine.start()
+        self.session.log = MessageLog(self.config.log_dir or None)
+        self._take_over()
+        kernel = self.kernel
+        kernel.debugger = self
+        kernel.do_debug_request = self.process_request
+        # Read by kernel_info for "debugger", which clients ask before they offer the bug.
+        stock._is_debugpy_available = True
+        self._before_shutdown = kernel.do_shutdown
+        kernel.do_shutdown = self._shut_down
+        self.cells.keep_leading_lines()
+        self.shell.events.register("pre_execute", self.session.run_starts)
+        self.shell.events.register("post_execute", engine.run_ended)
+        atexit.register(self.cells.remove_files)
+
+    def remove(self) -> None:
+        """Give the kernel back as it was before `install`."""
+        self.session.is_attached = False
+        self.session.engine.close()
+        self.shell.events.unregister("pre_execute", self.session.run_starts)
+        self.shell.events.unregister("post_execute", self.session.engine.run_ended)
+        self.cells.restore_leading_lines()
+        kernel = self.kernel
+        if self._before is _MISSING:
+            del kernel.debugger
+        else:
+            kernel.debugger = self._before
+        del kernel.do_debug_request
+        del kernel.do_shutdown
+        stock._is_debugpy_available = self._stock_available
+        if self._loop is not None and self._removed is not None:
+            self._loop.call_soon_threadsafe(self._removed.set)
+        if self.session.is_initialized:
+            self.session.emit("terminated")
+        self.session.log.close()
+        atexit.unregister(self.cells.remove_files)
+        self.cells.remove_files()
+
+    def _take_over(self) -> None:
+        """Keep the stock debugger for later; if it runs, take its breakpoints and its client."""
+        before = self.kernel.__dict__.get("debugger", getattr(self.kernel, "debugger", _MISSING))
+        self._before = before
+        if not getattr(before, "is_started", False):
+            return
+        breakpoints = dict(before.breakpoint_list)
+        loop = self.kernel.control_thread.io_loop.asyncio_loop
+        request = {"type": "request", "seq": 0, "command": "disconnect", "arguments": {}}
+        done = asyncio.run_coroutine_threadsafe(before.process_request(request), loop)
+        try:
+            done.result(timeout=5)
+        except Exception as error:
+            print(f"nbdebug: the stock debugger didn't disconnect: {error!r}", file=sys.stderr)
+        self.session.initialize("jupyterlab")
+        self.session.is_attached = True
+        for path, lines in breakpoints.items():
+            specs = [
+                BreakpointSpec(
+                    LineTarget(path, one["line"]),
+                    one.get("condition"),
+                    one.get("hitCondition"),
+                    one.get("logMessage"),
+                )
+                for one in lines
+            ]
+            self.session.engine.breakpoints.set_lines(path, specs, keep_extras=True)
+
+    def _shut_down(self, restart: bool) -> Any:
+        """End what is stopped before the kernel waits for its threads to end."""
+        self.session.is_attached = False
+        self.session.engine.interrupt()
+        return self._before_shutdown(restart)
+
+
+def _serves_kernel(thread: Any) -> bool:
+    # IPython's own; ipykernel's threads carry pydevd's mark, which the engine knows.
+    return type(thread).__name__ in ("HistorySavingThread", "ParentPollerUnix", "ParentPollerWindows")
+
+
+def debugger_of(shell: Any) -> KernelDebugger:
+    """Return the debugger that is loaded in a shell. Raises NotStarted."""
+    found = getattr(getattr(shell, "kernel", None), "debugger", None)
+    if not isinstance(found, KernelDebugger):
+        raise errors.NotStarted("nbdebug isn't loaded here.")
+    return found

@@ -1,0 +1,265 @@
+"""The magics: %bp, %stack and %nbdebug.
+
+Owns their grammar and what they print; each is a thin line over the kernel's session. Run on the
+thread that runs the cell.
+"""
+
+import os
+import re
+import shlex
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from IPython.core.magic import Magics, line_magic, magics_class
+
+from nbdebug import errors
+from nbdebug._version import __version__
+from nbdebug.engine.model import (
+    BreakpointInfo,
+    BreakpointSpec,
+    BreakpointState,
+    FunctionTarget,
+    LineTarget,
+    ModuleTarget,
+    Target,
+)
+from nbdebug.kernel.debugger import KernelDebugger, debugger_of
+from nbdebug.kernel.tables import Table
+
+_VERBS = ("clear", "enable", "disable", "list")
+_LINE = re.compile(r"(?P<place>.+):(?P<line>\d+)$")
+_DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*$")
+_USAGE = "Such as `%bp mymod.py:12 if x > 3`, `%bp pkg.func`, `%bp 5`; `%bp?` shows all."
+
+
+class _Usage(errors.UsageError):
+    advice = _USAGE
+
+
+@magics_class
+class NbdebugMagics(Magics):
+    """What a notebook's user types."""
+
+    @line_magic
+    def bp(self, line: str) -> Table | None:
+        """Set, list, clear, enable or disable breakpoints.
+
+        %bp                                 list them, with their state and hits
+        %bp 5                               line 5 of this cell
+        %bp mymod.py:12                     line 12 of a file, even if it isn't imported yet
+        %bp pkg.mod:12                      line 12 of a module, by its import name
+        %bp pkg.mod.func                    a function, by its qualified name; also Class.method
+        %bp mymod.py:12 if x > 3            only where the condition holds
+        %bp --hits ">=5" mymod.py:12        from the fifth hit on; also 5, ==5, >5, %5
+        %bp --log "x={x}" mymod.py:12       print instead of stopping
+        %bp clear 1 2    %bp clear all      remove
+        %bp disable 1    %bp enable all     turn off and on
+
+        Where no debugger is open that could go on from a stop, the stop is printed as one line and
+        the run goes on.
+        """
+        return self._answer(lambda: self._bp(line.strip()))
+
+    @line_magic
+    def stack(self, line: str) -> Table | None:
+        """Show the stack of the stopped thread, or those of all threads while nothing is stopped.
+
+        %stack              the stopped thread's stack, or all threads'
+        %stack all          all threads' stacks
+        """
+        return self._answer(lambda: self._stack(line.strip()))
+
+    @line_magic
+    def nbdebug(self, line: str) -> Table | None:
+        """Show what is on, what is not, and why.
+
+        %nbdebug            the debugger's state
+        """
+        return self._answer(lambda: self._status(line.strip()))
+
+    # -- inside
+
+    def _answer(self, run: Callable[[], Table | None]) -> Table | None:
+        try:
+            return run()
+        except errors.NbdebugError as error:
+            print(f"{error} {error.advice}".strip(), file=sys.stderr)
+            return None
+
+    @property
+    def _debugger(self) -> KernelDebugger:
+        return debugger_of(self.shell)
+
+    def _bp(self, line: str) -> Table | None:
+        breakpoints = self._debugger.session.engine.breakpoints
+        verb, _, rest = line.partition(" ")
+        if not line or line == "list":
+            return self._list(breakpoints.infos())
+        if verb in _VERBS:
+            ids = _ids(rest, [info.id for info in breakpoints.infos()], verb)
+            if verb == "clear":
+                return self._list(breakpoints.remove(ids), "cleared")
+            return self._list(breakpoints.enable(ids, verb == "enable"))
+        return self._list([breakpoints.add(self._parse(line))])
+
+    def _parse(self, line: str) -> BreakpointSpec:
+        before, found, condition = line.partition(" if ")
+        if found and not condition.strip():
+            raise _Usage("There is no condition after `if`.")
+        try:
+            words = shlex.split(before)
+        except ValueError as error:
+            raise _Usage(f"`{line}` can't be read: {error}.") from None
+        options = {"--hits": "", "--log": ""}
+        places = []
+        while words:
+            word = words.pop(0)
+            if word in options:
+                if not words:
+                    raise _Usage(f"`{word}` needs a value after it.")
+                options[word] = words.pop(0)
+            elif word.startswith("--"):
+                raise _Usage(f"`%bp` has no option `{word}`.")
+            else:
+                places.append(word)
+        if len(places) != 1:
+            raise _Usage(f"`%bp` needs one place, and `{line}` names {len(places)}.")
+        target = self._target(places[0])
+        return BreakpointSpec(
+            target, condition.strip() or None, options["--hits"] or None, options["--log"] or None
+        )
+
+    def _target(self, place: str) -> Target:
+        if place.isdigit():
+            return LineTarget(self._this_cell(), int(place))
+        match = _LINE.match(place)
+        if match is None:
+            if not _DOTTED.match(place) or place.endswith(".py"):
+                raise _Usage(f"`{place}` is neither FILE:LINE nor a function's name.")
+            return FunctionTarget(place)
+        name, line = match["place"], int(match["line"])
+        if _DOTTED.match(name) and not name.endswith(".py"):
+            return ModuleTarget(name, line)
+        return LineTarget(self._debugger.session.engine.sources.find(name), line)
+
+    def _this_cell(self) -> str:
+        frame = sys._getframe()
+        while frame is not None:
+            if self._debugger.cells.is_cell(frame.f_code.co_filename):
+                return frame.f_code.co_filename
+            if frame.f_back is None:
+                break
+            frame = frame.f_back
+        raise _Usage("A line number alone means this cell, and this isn't run from one.")
+
+    def _list(self, infos: list[BreakpointInfo], state: str = "") -> Table:
+        rows = [
+            [
+                str(info.id),
+                self._place(info),
+                _extras(info.spec),
+                state or _state(info),
+                str(info.hits),
+                info.message,
+            ]
+            for info in infos
+        ]
+        return Table(["id", "place", "when", "state", "hits", "note"], rows, "No breakpoints.")
+
+    def _place(self, info: BreakpointInfo) -> str:
+        target = info.spec.target
+        if isinstance(target, FunctionTarget):
+            return f"{target.name}()"
+        line = info.line or target.line
+        if isinstance(target, ModuleTarget):
+            return f"{target.module}:{line}"
+        if self._debugger.cells.is_cell(target.path):
+            return f"cell {os.path.splitext(os.path.basename(target.path))[0]}:{line}"
+        return f"{os.path.relpath(target.path)}:{line}" if _is_below(target.path) else f"{target.path}:{line}"
+
+    def _stack(self, line: str) -> Table:
+        if line not in ("", "all"):
+            raise errors.UsageError(f"`%stack` doesn't know `{line}`.")
+        engine = self._debugger.session.engine
+        stop = engine.current_stop
+        threads = engine.list_threads()
+        if stop is not None and not line:
+            threads = [thread for thread in threads if thread.id == stop.thread_id]
+        rows = []
+        for thread in threads:
+            frames, _ = engine.stack(thread.id)
+            for index, frame in enumerate(frames):
+                name = "" if index else f"{thread.name} ({thread.state})"
+                path = "this cell" if self._debugger.cells.is_cell(frame.path) else frame.path
+                rows.append([name, frame.name, f"{path}:{frame.line}"])
+        return Table(["thread", "function", "place"], rows, "No thread runs code of yours.")
+
+    def _status(self, line: str) -> Table:
+        if line:
+            raise errors.UsageError(f"`%nbdebug` takes nothing, and was given `{line}`.")
+        debugger = self._debugger
+        session = debugger.session
+        engine = session.engine
+        client = f"open ({session.client_id or 'unnamed'})" if session.is_attached else "not open"
+        hint = "" if session.is_attached else "; stops are printed and the run goes on"
+        stop = engine.current_stop
+        rows = [
+            ["version", __version__],
+            ["engine", "on" if engine.is_started else "off: it failed, see the message above; reload to try again"],
+            ["debugger client", client + hint],
+            ["stopped", stop.description if stop is not None else "no"],
+            ["breakpoints", str(len(engine.breakpoints.infos()))],
+            ["just my code", "on" if engine.user_code.just_my_code else "off"],
+            ["message log", session.log.path or "off; set NBDEBUG_LOG to a folder"],
+        ]
+        return Table(["nbdebug", ""], rows)
+
+
+def _state(info: BreakpointInfo) -> str:
+    names = {
+        BreakpointState.PENDING: "pending",
+        BreakpointState.BOUND: "bound",
+        BreakpointState.FAILED: "failed",
+    }
+    return names[info.state] + ("" if info.enabled else ", disabled")
+
+
+def _extras(spec: BreakpointSpec) -> str:
+    parts = []
+    if spec.condition:
+        parts.append(f"if {spec.condition}")
+    if spec.hit_condition:
+        parts.append(f"hits {spec.hit_condition}")
+    if spec.log_message:
+        parts.append(f"log {spec.log_message!r}")
+    return ", ".join(parts)
+
+
+def _ids(text: str, all_ids: list[int], verb: str) -> list[int]:
+    words = text.replace(",", " ").split()
+    if words == ["all"]:
+        return all_ids
+    if not words or not all(word.isdigit() for word in words):
+        raise _Usage(f"`%bp {verb}` needs the numbers of breakpoints, or `all`.")
+    return [int(word) for word in words]
+
+
+def _is_below(path: str) -> bool:
+    return path.startswith(os.getcwd() + os.sep)
+
+
+def names() -> list[str]:
+    """Return the names of the magics."""
+    return ["bp", "stack", "nbdebug"]
+
+
+def register(shell: Any) -> None:
+    """Add the magics to a shell."""
+    shell.register_magics(NbdebugMagics)
+
+
+def unregister(shell: Any) -> None:
+    """Take the magics away."""
+    for name in names():
+        shell.magics_manager.magics["line"].pop(name, None)

@@ -1,0 +1,233 @@
+"""The kernel's session: DAP plus the requests that Jupyter added to it.
+
+Owns their quirks (docs/protocol.md has them); answers on the kernel's control thread. What must run
+the user's code while nothing is stopped runs on the main thread, when that is idle.
+"""
+
+import os
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from ipykernel.compiler import get_tmp_directory, get_tmp_hash_seed
+
+from nbdebug import errors
+from nbdebug.dap import messages as m
+from nbdebug.dap.messages import Json
+from nbdebug.dap.requests import REQUESTS, Request
+from nbdebug.dap.session import Session
+from nbdebug.engine import evaluate
+from nbdebug.engine.model import BreakpointInfo, Limits, Location, Stop
+from nbdebug.kernel import arguments as k
+from nbdebug.kernel.cells import Cells
+
+_IDLE_LIMIT_S = 2.0
+_GROUPS = ("special variables", "function variables", "class variables")
+
+
+class KernelSession(Session):
+    """Serves the debug requests of one kernel."""
+
+    def __init__(self, kernel: Any, cells: Cells, limits: Limits) -> None:
+        super().__init__(self._publish, limits)
+        self.kernel = kernel
+        self.cells = cells
+        self._told: set[tuple[int, ...]] = set()
+
+    # -- the engine's host
+
+    def passed(self, stop: Stop) -> None:
+        """Print one line for each breakpoint and run: where, why, and how to open it."""
+        if stop.breakpoint_ids in self._told:
+            return
+        self._told.add(stop.breakpoint_ids)
+        path = stop.location.path
+        where = "this cell" if self.cells.is_cell(path) else os.path.basename(path)
+        print(
+            f"nbdebug: {stop.description.rstrip('.')} of {where}; going on, for no debugger is open. "
+            "To stop there, press the bug in the notebook's toolbar and run it again.",
+            file=sys.stderr,
+        )
+
+    def output(self, text: str, category: str, location: Location | None) -> None:
+        """Show log messages in the cell's output too, where the client doesn't show events."""
+        super().output(text, category, location)
+        if not self.shows_output_events:
+            print(text, file=sys.stdout if category == "console" else sys.stderr)
+
+    def run_starts(self) -> None:
+        """Take note that a cell starts."""
+        self._told.clear()
+        self.engine.run_starts()
+
+    # -- what runs on the main thread
+
+    def on_main_thread(self, call: Callable[[], Any]) -> Any:
+        """Have the idle main thread make ``call``, which bounds its own time.
+
+        Raises ThreadIsRunning if it is busy, TookTooLong.
+        """
+        if threading.current_thread() is threading.main_thread():
+            return call()
+        started, done = threading.Event(), threading.Event()
+        outcome: list[Any] = []
+        failure: list[BaseException] = []
+
+        def run() -> None:
+            if started.is_set():  # the asker has given up
+                return
+            started.set()
+            try:
+                outcome.append(call())
+            except BaseException as error:
+                failure.append(error)
+            finally:
+                done.set()
+
+        self.kernel.io_loop.add_callback(run)
+        if not started.wait(_IDLE_LIMIT_S):
+            started.set()
+            raise errors.ThreadIsRunning("The kernel is busy, and nothing is stopped.")
+        if not done.wait(self.engine.limits.evaluate_s + 1):
+            raise errors.TookTooLong("The main thread didn't answer in time.")
+        if failure:
+            raise failure[0]
+        return outcome[0]
+
+    def _publish(self, event: Json) -> None:
+        kernel = self.kernel
+        # With the cell's request as parent JupyterLab would inspect all variables at each event.
+        kernel.session.send(
+            kernel.iopub_socket,
+            "debug_event",
+            event,
+            parent=kernel.get_parent("control"),
+            ident=kernel._topic("debug_event"),
+        )
+
+
+def dump_cell(session: KernelSession, arguments: k.DumpCellArguments) -> Json:
+    return {"sourcePath": session.cells.dump(arguments.code)}
+
+
+def debug_info(session: KernelSession, arguments: m.Nothing) -> Json:
+    by_source: dict[str, list[Json]] = {}
+    for info in session.engine.breakpoints.infos():
+        if info.path and info.enabled:
+            by_source.setdefault(info.path, []).append(_breakpoint(info))
+    return {
+        "isStarted": session.is_initialized,
+        "hashMethod": "Murmur2",
+        "hashSeed": get_tmp_hash_seed(),
+        "tmpFilePrefix": get_tmp_directory() + os.sep,
+        "tmpFileSuffix": ".py",
+        "breakpoints": [{"source": path, "breakpoints": found} for path, found in by_source.items()],
+        "stoppedThreads": session.engine.stopped_thread_ids(),
+        "richRendering": True,
+        "exceptionPaths": [],
+        "copyToGlobals": True,
+    }
+
+
+def inspect_variables(session: KernelSession, arguments: m.Nothing) -> Json:
+    found = session.engine.idle_view(session.kernel.shell.user_ns)
+    return {"variables": [m.variable_body(variable) for variable in found]}
+
+
+def rich_inspect_variables(session: KernelSession, arguments: k.RichInspectArguments) -> Json:
+    name = arguments.variable_name
+    if name in _GROUPS:
+        return {"data": {}, "metadata": {}}
+    if not evaluate.is_place(name):
+        raise errors.UnknownVariable(f"`{name}` isn't the name of a variable.")
+    shell = session.kernel.shell
+
+    def render(frame: Any) -> Json:
+        data, metadata = shell.display_formatter.format(evaluate.evaluate(name, frame))
+        return {"data": data, "metadata": {key: v for key, v in metadata.items() if key in data}}
+
+    engine = session.engine
+    if engine.current_stop is not None:
+        rendered: Json = engine.in_frame(arguments.frame_id, render, engine.limits.evaluate_s)
+    else:
+        rendered = session.on_main_thread(lambda: _bounded(session, lambda: render(_idle_frame(session))))
+    return rendered
+
+
+def copy_to_globals(session: KernelSession, arguments: k.CopyToGlobalsArguments) -> Json:
+    source, destination = arguments.src_variable_name, arguments.dst_variable_name
+    if not (source.isidentifier() and destination.isidentifier()):
+        raise errors.BadArguments("dstVariableName and srcVariableName must be valid identifiers")
+
+    def copy(frame: Any) -> Any:
+        value = evaluate.evaluate(source, frame)
+        frame.f_globals[destination] = value
+        return session.engine.view_of(value, destination)
+
+    new = session.engine.in_frame(arguments.src_frame_id, copy, session.engine.limits.evaluate_s)
+    return {"value": new.value, **m.value_body(new)}
+
+
+def evaluate_(session: KernelSession, arguments: m.EvaluateArguments) -> Json:
+    engine = session.engine
+    text, context = arguments.expression, arguments.context
+    if engine.current_stop is not None:
+        found = engine.evaluate(text, arguments.frame_id, context)
+        result = "" if context == "repl" and found.type == "NoneType" else found.value
+        return {"result": result, **m.value_body(found)}
+
+    def run() -> Json:
+        look = evaluate.look if context == "hover" else evaluate.evaluate
+        value = _bounded(session, lambda: look(text, _idle_frame(session)))
+        view = engine.view_of(value, text, whole=context == "clipboard")
+        result = view.value
+        if context == "repl":  # as a console prints it, and as ipykernel's tests expect
+            result = value if type(value) is str else "" if value is None else result
+        return {"result": result, **m.value_body(view)}
+
+    evaluated: Json = session.on_main_thread(run)
+    return evaluated
+
+
+def set_breakpoint_condition(session: KernelSession, arguments: k.BreakpointArguments) -> Json:
+    spec = m.line_spec(arguments.source.path or "", arguments.breakpoint)
+    return {"breakpoint": m.breakpoint_body(session.engine.breakpoints.add(spec))}
+
+
+def _breakpoint(info: BreakpointInfo) -> Json:
+    spec = info.spec
+    return m.without_nones(
+        {
+            "line": info.line or getattr(spec.target, "line", None),
+            "condition": spec.condition,
+            "hitCondition": spec.hit_condition,
+            "logMessage": spec.log_message,
+            "verified": m.breakpoint_body(info)["verified"],
+            "id": info.id,
+        }
+    )
+
+
+def _idle_frame(session: KernelSession) -> evaluate.NamespaceFrame:
+    return evaluate.NamespaceFrame(session.kernel.shell.user_ns)
+
+
+def _bounded(session: KernelSession, call: Callable[[], Any]) -> Any:
+    return session.engine.run_bounded(call, session.engine.limits.evaluate_s)
+
+
+KernelSession.requests = {
+    **REQUESTS,
+    "dumpCell": Request(k.DumpCellArguments, dump_cell, needs_start=False),
+    "debugInfo": Request(m.Nothing, debug_info, needs_start=False),
+    "inspectVariables": Request(m.Nothing, inspect_variables, needs_start=False),
+    "richInspectVariables": Request(k.RichInspectArguments, rich_inspect_variables, needs_start=False),
+    "copyToGlobals": Request(k.CopyToGlobalsArguments, copy_to_globals, needs_start=False),
+    "modules": Request(
+        m.ModulesArguments, REQUESTS["modules"].run, {"supportsModulesRequest": True}, needs_start=False
+    ),
+    "variables": Request(m.VariablesArguments, REQUESTS["variables"].run, needs_start=False),
+    "evaluate": Request(m.EvaluateArguments, evaluate_, REQUESTS["evaluate"].capabilities),
+    "nbdebug/setBreakpoint": Request(k.BreakpointArguments, set_breakpoint_condition),
+}
