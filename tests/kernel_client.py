@@ -29,7 +29,7 @@ class Kernel:
     def __init__(self, python: str = sys.executable, arguments: tuple[str, ...] = (), **env: str) -> None:
         self.manager = KernelManager()
         self.manager._kernel_spec = KernelSpec(
-            argv=[python, "-Xfrozen_modules=off", "-m", "ipykernel_launcher", "-f", "{connection_file}", *arguments],
+            argv=[python, "-m", "ipykernel_launcher", "-f", "{connection_file}", *arguments],
             language="python",
             display_name="test",
         )
@@ -71,22 +71,44 @@ class Kernel:
                 reply = with_reply
         return {**reply, "output": self.streams.get(message_id, "")}
 
+    def wait_for_output(self, message_id: str, text: str) -> None:
+        """Wait until a running cell has printed ``text``."""
+        end = time.monotonic() + LIMIT_S
+        while text not in self.streams.get(message_id, ""):
+            assert time.monotonic() < end, f"{text!r} was never printed"
+            self._pump()
+
     # -- debug requests
 
     def request(self, command: str, arguments: Json | None = None, **more: Any) -> Json:
         """Send a debug request; return the whole reply, which is checked against DAP's schema."""
+        return self.reply_to(self.post(command, arguments, **more))
+
+    def post(self, command: str, arguments: Json | None = None, **more: Any) -> str:
+        """Send a debug request and don't wait; return the message's id."""
         self.sequence += 1
         content = {"type": "request", "seq": self.sequence, "command": command}
         content["arguments"] = {**(arguments or {}), **more}
         message = self.client.session.msg("debug_request", content)
         self.client.control_channel.send(message)
+        id_: str = message["header"]["msg_id"]
+        return id_
+
+    def reply_to(self, message_id: str, check: bool = True) -> Json:
+        """Wait for the reply to a debug request."""
         end = time.monotonic() + LIMIT_S
         while True:
             reply = self.client.get_control_msg(timeout=max(0.1, end - time.monotonic()))
-            if reply["parent_header"].get("msg_id") == message["header"]["msg_id"]:
-                check_message(reply["content"])
-                content_: Json = reply["content"]
-                return content_
+            if reply["parent_header"].get("msg_id") == message_id:
+                content: Json = reply["content"]
+                if check:
+                    check_message(content)
+                return content
+
+    def ask_stock(self, command: str, arguments: Json | None = None, **more: Any) -> Json:
+        """Ask the stock debugger, whose replies aren't all as DAP has them."""
+        reply = self.reply_to(self.post(command, arguments, **more), check=False)
+        return reply.get("body") or {}
 
     def ask(self, command: str, arguments: Json | None = None, **more: Any) -> Json:
         """Send a debug request that must succeed; return its body."""

@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Callable, Iterable
 from enum import Enum
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from nbdebug.engine import physical, records
 from nbdebug.engine.object_text import generator_prefix, generator_state
@@ -35,7 +35,19 @@ _UNTOLD = frozenset(
         "_abc_impl",
     }
 )
-_SLOTS = (types.MemberDescriptorType, types.GetSetDescriptorType)
+
+
+_HEADINGS = ("special variables", "function variables", "class variables")
+_SPECIAL, _FUNCTIONS, _CLASSES, _ORDINARY = range(4)
+
+
+def _heading_of(name: object, value: object) -> int:
+    """The index of the group that a variable belongs to, ``_ORDINARY`` where to none."""
+    if type(name) is str and physical.is_special(name):
+        return _SPECIAL
+    if physical.is_function(value):
+        return _FUNCTIONS
+    return _CLASSES if physical.is_a(value, type) else _ORDINARY
 
 
 class Group(View):
@@ -50,34 +62,18 @@ class Group(View):
 
 def grouped(children: list[Child]) -> list[Child]:
     """The groups that aren't empty, then the ordinary children in their order."""
-    special: list[Child] = []
-    functions: list[Child] = []
-    classes: list[Child] = []
-    ordinary: list[Child] = []
+    groups: tuple[list[Child], ...] = ([], [], [], [])
     for child in children:
-        if physical.is_special(child.name) and child.kind != "data":
-            special.append(child)
-        elif child.compute is not None:
-            ordinary.append(child)
-        elif physical.is_function(child.value):
-            child.kind = child.kind or "method"
-            functions.append(child)
-        elif physical.is_a(child.value, type):
-            child.kind = child.kind or "class"
-            classes.append(child)
-        else:
-            ordinary.append(child)
-    headings = (
-        ("special variables", special),
-        ("function variables", functions),
-        ("class variables", classes),
-    )
-    groups = [
+        heading = _ORDINARY if child.kind == "data" else _heading_of(child.name, child.value)
+        if heading in (_FUNCTIONS, _CLASSES):
+            child.kind = child.kind or ("method" if heading == _FUNCTIONS else "class")
+        groups[heading].append(child)
+    headed = [
         Child(name, view=Group(members), text=Text(""), type="", kind="virtual")
-        for name, members in headings
+        for name, members in zip(_HEADINGS, groups, strict=False)
         if members
     ]
-    return groups + ordinary
+    return headed + groups[_ORDINARY]
 
 
 class Namespace(View):
@@ -99,73 +95,157 @@ class Namespace(View):
         self._is_hidden = is_hidden
 
     def named(self) -> list[Child]:
+        return grouped(
+            [
+                Child(name, value, self._expression(name), partial(self._assign, name))
+                for name, value in self._shown()
+            ]
+        )
+
+    def named_count(self) -> int:
+        return _count(_heading_of(name, value) for name, value in self._shown())
+
+    def _shown(self) -> list[tuple[str, Any]]:
         hidden = self._is_hidden
-        children = [
-            Child(name, value, self._expression(name), partial(self._assign, name))
+        return [
+            (name, value)
             for name, value in self._read()
             if type(name) is str and (hidden is None or not hidden(name, value))
         ]
-        return grouped(children)
+
+
+class _Entry(NamedTuple):
+    """What a class gives its instances. ``heading`` is None where it depends on a slot's value."""
+
+    name: str
+    entry: Any
+    heading: int | None
+
+
+class Classes:
+    """What classes give their instances, found once for each class until ``forget``."""
+
+    def __init__(self) -> None:
+        # By id, as a class's hash may be user code; the class is kept so that its id stays its.
+        self._found: dict[int, tuple[type, list[_Entry]]] = {}
+
+    def entries(self, cls: type) -> list[_Entry]:
+        """The entries over the MRO, each name from the first class that has it."""
+        known = self._found.get(id(cls))
+        if known is None:
+            first: dict[str, _Entry] = {}
+            for owner in physical.mro(cls):
+                for name, entry in _told(owner):
+                    if name not in first:
+                        heading = None if _is_read(entry) else _heading_of(name, entry)
+                        first[name] = _Entry(name, entry, heading)
+            known = self._found[id(cls)] = (cls, list(first.values()))
+        return known[1]
+
+    def forget(self) -> None:
+        """Look anew from now on: classes change."""
+        self._found.clear()
 
 
 class Attributes(View):
     """The attributes of an object: its own, its slots, then what its classes give it."""
 
-    def __init__(self, value: object, evaluate: str | None) -> None:
+    def __init__(self, value: object, evaluate: str | None, classes: Classes) -> None:
         self._value = value
         self._evaluate = evaluate
+        self._classes = classes
 
     def named(self) -> list[Child]:
         value, evaluate = self._value, self._evaluate
-        facts = facts_about(value, evaluate)
-        found: dict[str, Child] = {child.name: child for child in facts}
+        found = {child.name: child for child in facts_about(value, evaluate)}
         found["__class__"] = Child("__class__", type(value), attribute(evaluate, "__class__"))
-        own = physical.instance_dict(value)
-        if own is not None and len(own) <= _MANY:
-            for name, held in physical.pairs(own, 0, _MANY):
-                text = name if type(name) is str else safe_text(name)
-                found[text] = self._child(text, held)
-        elif own is not None:
-            found["__dict__"] = Child("__dict__", own, attribute(evaluate, "__dict__"), kind="data")
-        for owner in physical.mro(type(value)):
-            for name, entry in _told(owner):
-                if name not in found:
-                    child = self._of_class(name, entry, owner)
-                    if child is not None:
-                        found[name] = child
+        own = self._own()
+        if own is None:
+            entries = physical.instance_dict(value)
+            found["__dict__"] = fact("__dict__", entries, attribute(evaluate, "__dict__"))
+        for name, held in own or ():
+            if name not in found:
+                found[name] = self._child(name, held)
+        for child in _pydantic_facts(value, evaluate):
+            found.setdefault(child.name, child)
+        for name, entry, _ in self._classes.entries(type(value)):
+            if name not in found:
+                read = self._of_class(name, entry)
+                if read is not None:
+                    found[name] = read
         return grouped(list(found.values()))
+
+    def named_count(self) -> int:
+        value, own = self._value, self._own()
+        if own is None or facts_about(value, None) or records.is_pydantic_model(type(value)):
+            return len(self.named())
+        headings = {name: _heading_of(name, held) for name, held in own}
+        headings["__class__"] = _SPECIAL
+        for name, entry, heading in self._classes.entries(type(value)):
+            if name not in headings:
+                if heading is None:
+                    try:
+                        heading = _heading_of(name, entry.__get__(value))  # noqa: PLW2901
+                    except Exception:  # as in _of_class
+                        continue
+                headings[name] = heading
+        return _count(headings.values())
+
+    def _own(self) -> list[tuple[str, Any]] | None:
+        """The instance's own entries, None where they are too many to be shown one by one."""
+        own = physical.instance_dict(self._value)
+        if own is None:
+            return []
+        if len(own) > _MANY:
+            return None
+        pairs = physical.pairs(own, 0, _MANY)
+        if physical.is_a(self._value, Enum):
+            return [pair for pair in pairs if not pair[0].startswith("_")]
+        return [(n if type(n) is str else safe_text(n), held) for n, held in pairs]
 
     def _child(self, name: str, held: object) -> Child:
         return Child(
             name, held, attribute(self._evaluate, name), partial(setattr, self._value, name)
         )
 
-    def _of_class(self, name: str, entry: Any, owner: type) -> Child | None:
+    def _of_class(self, name: str, entry: Any) -> Child | None:
         """The child for an entry of a class's dictionary; None where it has no value now."""
         value, cls = self._value, type(entry)
-        if cls is types.FunctionType:
-            return self._child(name, types.MethodType(entry, value))
-        if cls is classmethod:
-            inner = entry.__func__
-            return self._child(name, types.MethodType(inner, type(value)) if inner else entry)
-        if cls is staticmethod:
-            return self._child(name, entry.__func__)
-        if cls is types.MemberDescriptorType or (
-            # What the interpreter's own types compute is cheap and theirs; others may do anything.
-            cls is types.GetSetDescriptorType and physical.is_interpreter_type(owner)
-        ):
+        if _is_read(entry):
             try:
                 return self._child(name, entry.__get__(value))
             except Exception:  # a slot that is not set, a fact that is not to be had now
                 return None
-        if physical.is_function(entry) or physical.is_a(entry, type):
-            return self._child(name, entry)
-        if physical.lookup(cls, "__get__") is not None:
+        if cls is types.FunctionType:
+            return self._child(name, types.MethodType(entry, value))
+        if cls is classmethod and type(entry.__func__) is types.FunctionType:
+            return self._child(name, types.MethodType(entry.__func__, type(value)))
+        if cls is staticmethod and type(entry.__func__) is types.FunctionType:
+            return self._child(name, entry.__func__)
+        if _heading_of("", entry) == _ORDINARY and physical.lookup(cls, "__get__") is not None:
             child = lazy(name, attribute(self._evaluate, name), partial(getattr, value, name))
             if cls is property and entry.fset is not None:
                 child.assign = partial(setattr, value, name)
             return child
         return self._child(name, entry)
+
+
+def _is_read(entry: Any) -> bool:
+    """True for a slot, and for a fact of a type of the interpreter's own, which is cheap to get.
+
+    What other types made in C compute may be anything, and waits until it is asked for.
+    """
+    cls = type(entry)
+    return cls is types.MemberDescriptorType or (
+        cls is types.GetSetDescriptorType and physical.is_interpreter_type(entry.__objclass__)
+    )
+
+
+def _count(headings: Iterable[int]) -> int:
+    """How many children ``grouped`` makes of variables with these headings."""
+    found = list(headings)
+    ordinary = found.count(_ORDINARY)
+    return ordinary + len(set(found)) - (1 if ordinary else 0)
 
 
 def _told(owner: type) -> Iterable[tuple[str, Any]]:
@@ -175,11 +255,18 @@ def _told(owner: type) -> Iterable[tuple[str, Any]]:
     in_python = physical.is_heap_type(owner)
     if in_python and physical.module_of(owner).startswith("pydantic."):
         return
+    is_enum = issubclass(owner, Enum)
     for name, entry in physical.class_dict(owner).items():
-        if type(name) is not str or name in _UNTOLD or type(entry) is owner:
-            continue  # the last: a member of an enum is no attribute of its siblings
-        if in_python or (isinstance(entry, _SLOTS) and not physical.is_special(name)):
+        if type(name) is not str or name in _UNTOLD:
+            continue
+        if is_enum and (type(entry) is owner or _is_machinery(name)):
+            continue  # a sibling, or what enum keeps for itself
+        if in_python or (physical.is_descriptor(entry) and not physical.is_special(name)):
             yield name, entry
+
+
+def _is_machinery(name: str) -> bool:
+    return name.startswith("_") and not physical.is_special(name)
 
 
 def attribute(evaluate: str | None, name: str) -> str | None:
@@ -218,8 +305,8 @@ class ClassAttributes(View):
         ]
         members = physical.class_dict(cls).get("_member_map_")
         own = dict(physical.class_dict(cls).items())
-        if physical.inherits(cls, Enum) and type(members) is dict:
-            own.update(members)
+        if issubclass(cls, Enum) and type(members) is dict:
+            own = {k: v for k, v in own.items() if not _is_machinery(k)} | members
         for name, entry in own.items():
             if type(name) is str and name not in _UNTOLD:
                 held = entry.__func__ if type(entry) is staticmethod else entry
@@ -260,8 +347,6 @@ def facts_about(value: Any, evaluate: str | None) -> list[Child]:
         return [fact(n, h, attribute(evaluate, n)) for n, h in zip(names, held, strict=False)]
     if generator_prefix(value) is not None:
         return _generator_facts(value, evaluate)
-    if records.is_pydantic_model(cls):
-        return _pydantic_facts(value, evaluate)
     return []
 
 
@@ -298,7 +383,7 @@ def _generator_facts(value: Any, evaluate: str | None) -> list[Child]:
     facts = [fact("state", generator_state(value))]
     frame = getattr(value, f"{prefix}_frame")
     if frame is not None:
-        holder = attribute(evaluate, f"{prefix}_frame.f_locals")
+        holder = None if evaluate is None else f"{evaluate}.{prefix}_frame.f_locals"
         facts += [
             fact(name, held, item_expression(holder, name))
             for name, held in list(frame.f_locals.items())
@@ -307,7 +392,9 @@ def _generator_facts(value: Any, evaluate: str | None) -> list[Child]:
 
 
 def _pydantic_facts(value: object, evaluate: str | None) -> list[Child]:
-    facts = []
+    facts: list[Child] = []
+    if not records.is_pydantic_model(type(value)):
+        return facts
     for slot in ("__pydantic_extra__", "__pydantic_private__"):
         entries = physical.member(value, slot)
         if type(entries) is dict:
@@ -318,7 +405,7 @@ def _pydantic_facts(value: object, evaluate: str | None) -> list[Child]:
     return facts
 
 
-def attribute_view(value: Any, evaluate: str | None) -> View:
+def attribute_view(value: Any, evaluate: str | None, classes: Classes) -> View:
     """The view of a value's named children."""
     cls = type(value)
     if issubclass(cls, type):
@@ -330,4 +417,4 @@ def attribute_view(value: Any, evaluate: str | None) -> View:
             partial(attribute, evaluate),
             partial(setattr, value),
         )
-    return Attributes(value, evaluate)
+    return Attributes(value, evaluate, classes)

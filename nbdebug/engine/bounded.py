@@ -35,9 +35,12 @@ class _Expired(BaseException):
 
 
 class _Call:
-    """One call under way. ``outer`` is the call on the same thread that it runs inside of."""
+    """One call under way. ``outer`` is the call on the same thread that it runs inside of.
 
-    __slots__ = ("deadline", "fire_at", "fired", "gate", "leaving", "outer", "thread_id")
+    Of the calls of a thread, only the innermost is fired, with the earliest of their deadlines.
+    """
+
+    __slots__ = ("armed", "deadline", "fire_at", "fired", "gate", "outer", "thread_id")
 
     def __init__(self, thread_id: int, deadline: float, outer: "_Call | None") -> None:
         self.thread_id = thread_id
@@ -45,7 +48,7 @@ class _Call:
         self.deadline: float = deadline if outer is None else min(deadline, outer.deadline)
         self.fire_at = self.deadline
         self.fired = False
-        self.leaving = False
+        self.armed = False  # only while the function runs
         # Reentrant, so that the ending thread may try again where it was interrupted between
         # taking the gate and knowing that it has it.
         self.gate = threading.RLock()
@@ -55,7 +58,7 @@ class _Call:
         if not self.gate.acquire(blocking=False):
             return
         try:
-            if not self.leaving:
+            if self.armed:
                 self.fired = True
                 self.fire_at = now + _AGAIN_S
                 _set_async_exc(self.thread_id, id(_Expired))
@@ -95,14 +98,13 @@ class Bounded:
         interrupt: BaseException | None = None
         try:
             try:
-                self._calls[thread_id] = call
-                if call.deadline < self._next_look or not self._watchdogs:
-                    self._wake()
+                self._begin(call)
+                call.armed = True
                 result = fn()
             finally:
                 # No call of a Python function from here to the end of the loop: each would be
                 # a place for the exception to arrive outside of the inner try.
-                call.leaving = True
+                call.armed = False
                 while True:
                     try:
                         call.gate.acquire()
@@ -142,8 +144,11 @@ class Bounded:
         watchdog.join(1.0)
         self._closing = False
 
-    def _wake(self) -> None:
-        """Have the watchdog look at the deadlines anew; start it where there is none."""
+    def _begin(self, call: _Call) -> None:
+        """Have the watchdog know of the call; start it where there is none."""
+        self._calls[call.thread_id] = call
+        if self._watchdogs and call.deadline >= self._next_look:
+            return
         if not self._watchdogs:
             watchdog = threading.Thread(target=self._watch, name="nbdebug-watchdog", daemon=True)
             # pydevd and our own engine leave threads alone that carry these.
@@ -166,6 +171,9 @@ class Bounded:
         me = threading.current_thread()
         idle_since = monotonic()
         while not self._closing:
+            # An interrupt may have ended the start of this thread and taken its entry away.
+            if self._watchdogs.setdefault("one", me) is not me:
+                return
             now = monotonic()
             # Told before the calls are read: a call that comes between rings the signal.
             self._next_look = now + self._idle_s
@@ -177,10 +185,9 @@ class Bounded:
                 idle_since = now
             elif now - idle_since >= self._idle_s:
                 self._watchdogs.pop("one", None)
-                # A call may have seen us alive just before; then we stay, unless it has found us
-                # gone and started another.
-                if not self._calls or self._watchdogs.setdefault("one", me) is not me:
+                if not self._calls:
                     return
+                continue  # a call has seen this thread alive just before
             self._next_look = min([self._next_look, *(call.fire_at for call in calls)])
             self._signal.acquire(timeout=max(self._next_look - monotonic(), 0.001))
         self._watchdogs.pop("one", None)
@@ -196,6 +203,7 @@ class UserCode:
     def __init__(self, bounded: Bounded, limits: Limits, enabled: bool = True) -> None:
         self.enabled = enabled
         self.limit_s = limits.repr_s
+        """Seconds for one run; the engine may change it."""
         self._bounded = bounded
         self._spent_s = 0.0
 

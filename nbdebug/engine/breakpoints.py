@@ -498,17 +498,11 @@ def _check_one(breakpoint_: Breakpoint, code: CodeType, table: BreakpointTable) 
 
     if not spec.condition:
         return count
-    test = conditions.compile_condition(spec.condition, code)
 
-    def check(frame: FrameType) -> Hit | None:
-        try:
-            if not test(frame):
-                return None
-        except Exception as error:
-            return table.condition_raised(breakpoint_, frame, error)
-        return count(frame)
+    def raised(frame: FrameType, error: Exception) -> Hit | None:
+        return table.condition_raised(breakpoint_, frame, error)
 
-    return check
+    return conditions.compile_gate(spec.condition, code, count, raised)
 
 
 def _check(spec: BreakpointSpec) -> None:

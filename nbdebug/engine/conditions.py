@@ -15,6 +15,8 @@ from nbdebug import errors
 from nbdebug.engine.sources import is_class_body
 
 FrameTest = Callable[[FrameType], Any]
+Gate = Callable[[FrameType], Any]
+RaisedGate = Callable[[FrameType, Exception], Any]
 HitTest = Callable[[int], bool]
 
 _HIT_CONDITION = re.compile(r"(>=|<=|==|=|>|<|%)?\s*(\d+)")
@@ -29,74 +31,82 @@ def check_expression(text: str) -> None:
         raise errors.BadCondition(f"The condition `{text}` isn't a Python expression: {why}.") from None
 
 
-def compile_condition(text: str, code: CodeType) -> FrameTest:
-    """Return a function that evaluates ``text`` in a frame of ``code``.
+def compile_gate(text: str, code: CodeType, passed: Gate, raised: RaisedGate) -> Gate:
+    """Return a function of a frame of ``code`` that goes on to ``passed`` where ``text`` is true.
 
-    The expression is compiled as a function of those of its names that are locals of ``code``, so
-    that a look at them is all that a hit costs, and that a generator or lambda inside the
-    expression sees them too. Raises BadCondition.
+    Where ``text`` raises, ``raised`` is called with the frame and the exception. This is what runs
+    at each hit of a conditional breakpoint: the expression is a function of its names, and that
+    function's call is most of what a hit costs. Raises BadCondition.
     """
     check_expression(text)
-    return expression_test(ast.parse(text.strip(), mode="eval").body, code)
+    expression = ast.parse(text.strip(), mode="eval").body
+    names = _local_names(expression, code)
+    if names is None or len(names) != 1:
+        return _general_gate(expression_test(expression, code), passed, raised)
+    [name] = names
+    body = _function_code(names, expression)
+    function: Callable[[Any], Any] = FunctionType(body, {})
+    bound: dict[str, Any] | None = None
+
+    def gate(frame: FrameType) -> Any:
+        nonlocal bound, function
+        try:
+            if frame.f_globals is not bound:
+                function, bound = FunctionType(body, frame.f_globals), frame.f_globals
+            if function(frame.f_locals[name]):
+                return passed(frame)
+            return None
+        except Exception as error:
+            if name not in frame.f_locals:
+                error = NameError(f"name '{name}' has no value yet")
+            return raised(frame, error)
+
+    return gate
+
+
+def _general_gate(test: FrameTest, passed: Gate, raised: RaisedGate) -> Gate:
+    def gate(frame: FrameType) -> Any:
+        try:
+            if not test(frame):
+                return None
+        except Exception as error:
+            return raised(frame, error)
+        return passed(frame)
+
+    return gate
 
 
 def expression_test(expression: ast.expr, code: CodeType) -> FrameTest:
-    """Return a function that evaluates a parsed expression in a frame of ``code``."""
+    """Return a function that evaluates a parsed expression in a frame of ``code``.
+
+    The expression is compiled as a function of those of its names that are locals of ``code``, so
+    that a generator or lambda inside the expression sees them too.
+    """
     evaluated = compile(ast.Expression(expression), "<nbdebug>", "eval")
+    names = _local_names(expression, code)
+    body = None if names is None else _function_code(names, expression)
 
-    def test_in_namespaces(frame: FrameType) -> Any:
-        return eval(evaluated, frame.f_globals, frame.f_locals)
-
-    optimized = bool(code.co_flags & inspect.CO_OPTIMIZED)
-    if is_class_body(code):
-        return test_in_namespaces
-    used = {node.id for node in ast.walk(expression) if isinstance(node, ast.Name)}
-    local_names = {*code.co_varnames, *code.co_cellvars, *code.co_freevars} if optimized else set()
-    names = sorted(used & local_names)
-    body = _function_code(names, expression)
-    functions: dict[int, tuple[dict[str, Any], Callable[..., Any]]] = {}
-
-    def function_for(frame_globals: dict[str, Any]) -> Callable[..., Any]:
-        functions.clear()
-        function: Callable[..., Any] = FunctionType(body, frame_globals)
-        functions[id(frame_globals)] = frame_globals, function
-        return function
-
-    if not names:
-
-        def test_of_globals(frame: FrameType) -> Any:
-            if not optimized and frame.f_locals is not frame.f_globals:
-                return test_in_namespaces(frame)
-            found = functions.get(id(frame.f_globals))
-            return found[1]() if found is not None else function_for(frame.f_globals)()
-
-        return test_of_globals
-
-    if len(names) == 1:
-        name = names[0]
-
-        def test_of_one(frame: FrameType) -> Any:
-            found = functions.get(id(frame.f_globals))
-            function = found[1] if found is not None else function_for(frame.f_globals)
-            try:
-                value = frame.f_locals[name]
-            except KeyError:  # unbound yet: evaluating says so in Python's own words, if it matters
-                return test_in_namespaces(frame)
-            return function(value)
-
-        return test_of_one
-
-    def test_of_several(frame: FrameType) -> Any:
-        found = functions.get(id(frame.f_globals))
-        function = found[1] if found is not None else function_for(frame.f_globals)
-        local = frame.f_locals
+    def test(frame: FrameType) -> Any:
+        namespace = frame.f_locals
+        if names is None or body is None:
+            return eval(evaluated, frame.f_globals, namespace)
         try:
-            values = [local[name] for name in names]
-        except KeyError:
-            return test_in_namespaces(frame)
-        return function(*values)
+            values = [namespace[name] for name in names]
+        except KeyError:  # unbound yet: evaluating says so in Python's own words, if it matters
+            return eval(evaluated, frame.f_globals, namespace)
+        return FunctionType(body, frame.f_globals)(*values)
 
-    return test_of_several
+    return test
+
+
+def _local_names(expression: ast.expr, code: CodeType) -> list[str] | None:
+    """Return the locals of ``code`` that the expression names; None if they are in a mapping."""
+    if is_class_body(code):
+        return None
+    if not code.co_flags & inspect.CO_OPTIMIZED:
+        return []
+    used = {node.id for node in ast.walk(expression) if isinstance(node, ast.Name)}
+    return sorted(used & {*code.co_varnames, *code.co_cellvars, *code.co_freevars})
 
 
 def _function_code(names: list[str], expression: ast.expr) -> CodeType:

@@ -5,7 +5,7 @@ Owns that choice; runs no user code.
 Threads: the one that holds the objects still.
 """
 
-import datetime
+import datetime as dt
 import re
 import types
 import weakref
@@ -13,8 +13,7 @@ from collections import Counter, OrderedDict, defaultdict, deque
 from typing import Any
 
 from nbdebug.engine import object_text, records
-from nbdebug.engine.attributes import attribute_view
-from nbdebug.engine.bounded import UserCode
+from nbdebug.engine.attributes import Classes, attribute_view
 from nbdebug.engine.library_views import library_view
 from nbdebug.engine.value_text import Writer
 from nbdebug.engine.views import Both, View, container_view, protocol_view
@@ -46,11 +45,11 @@ _CLOSED = _identities(
     re.Pattern,
     weakref.ProxyType,
     weakref.CallableProxyType,
-    datetime.date,
-    datetime.time,
-    datetime.datetime,
-    datetime.timedelta,
-    datetime.timezone,
+    dt.date,
+    dt.time,
+    dt.datetime,
+    dt.timedelta,
+    dt.timezone,
 )
 """Exact types whose text says all."""
 
@@ -72,7 +71,8 @@ _BARE = _identities(
 )
 """Exact types that hold items and no attributes."""
 
-def view_of(value: Any, evaluate: str | None, writer: Writer, code: UserCode) -> View | None:
+
+def view_of(value: Any, evaluate: str | None, writer: Writer, classes: Classes) -> View | None:
     """The view of a value, None where there is nothing to expand."""
     cls = type(value)
     if id(cls) in _CLOSED:
@@ -80,11 +80,11 @@ def view_of(value: Any, evaluate: str | None, writer: Writer, code: UserCode) ->
     if id(cls) in _BARE:
         return container_view(value, evaluate, writer)
     kind = writer.kind_of(cls)
-    if kind is not None:
-        return library_view(value, kind, evaluate, code)
+    if kind is not None and writer.code is not None:
+        return library_view(value, kind, evaluate, writer.code)
     if object_text.is_plain_value(cls):
         return None
-    attributes = attribute_view(value, evaluate)
+    attributes = attribute_view(value, evaluate, classes)
     if records.namedtuple_names(cls):
         return attributes
     items = container_view(value, evaluate, writer) or protocol_view(value, evaluate, writer)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from nbdebug.engine import libraries
+from nbdebug.engine import libraries, physical
 from nbdebug.engine.attributes import attribute, fact, lazy
 from nbdebug.engine.bounded import UserCode
 from nbdebug.engine.libraries import Kind
@@ -129,7 +129,7 @@ class TableView(LibraryView):
                 label,
                 column,
                 item_expression(evaluate, label),
-                type=libraries.dtype_text(column.dtype),
+                type=_typed(column),
             )
         column = table.iloc[:, position]
         label, columns = column.name, table.columns
@@ -143,7 +143,7 @@ class TableView(LibraryView):
             expression,
             view=view,
             read=view.column,
-            type=libraries.dtype_text(column.dtype),
+            type=_typed(column),
         )
 
 
@@ -167,9 +167,9 @@ class SeriesView(LibraryView):
             values = self._run(lambda: value.slice(start, stop - start).to_list())
             return self._values(values, start, "", None)
         if self._kind is Kind.INDEX:
-            values = self._run(lambda: value[start:stop].tolist())
+            values = self._run(partial(_numbers, value, start, stop))
             return self._values(values, start, "", None)
-        values = self._run(lambda: value.iloc[start:stop].tolist())
+        values = self._run(partial(_numbers, value.iloc, start, stop))
         return self._values(values, start, ".iloc", self._assign)
 
     def _assign(self, position: int, value: object) -> None:
@@ -229,9 +229,9 @@ class TensorView(LibraryView):
                 self._fact("requires_grad", tensor.requires_grad),
             ]
             if tensor.ndim == 0:
-                read.append(self._call("item", lambda: tensor.detach().item()))
+                read.append(self._call("item", tensor.detach().item))
             elif tensor.ndim == 1:
-                read.append(self._call("tolist", lambda: tensor.detach()[:_NUMBERS].tolist()))
+                read.append(self._call("tolist", partial(_numbers, tensor.detach(), 0, _NUMBERS)))
             return read
 
         return self._run(facts)
@@ -244,6 +244,15 @@ class TensorView(LibraryView):
         stop = min(stop, self.indexed_count())
         values = self._run(lambda: [tensor.detach()[i] for i in range(start, stop)])
         return self._values(values, start, "", partial(operator.setitem, tensor))
+
+
+def _typed(column: Any) -> str:
+    return f"{physical.name_of(type(column))}[{libraries.dtype_text(column.dtype)}]"
+
+
+def _numbers(rows: Any, start: int, stop: int) -> list[Any]:
+    found: list[Any] = rows[start:stop].tolist()
+    return found
 
 
 def library_view(value: Any, kind: Kind, evaluate: str | None, code: UserCode) -> View | None:

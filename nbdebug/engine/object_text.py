@@ -6,7 +6,7 @@ physically. The size of a text is value_text's concern.
 Threads: the one that holds the objects still.
 """
 
-import datetime
+import datetime as dt
 import enum
 import functools
 import re
@@ -143,7 +143,7 @@ def _chain_map(work: "Work", value: Any) -> str:
 def _aware(work: "Work", value: Any) -> str:
     # The repr of a time writes its zone's repr, which is the user's where the zone is.
     zone = value.tzinfo
-    known = zone is None or type(zone) is datetime.timezone or imported(type(zone)) is not None
+    known = zone is None or type(zone) is dt.timezone or imported(type(zone)) is not None
     return work.own_repr(value) if known else work.bounded_repr(value)
 
 
@@ -210,9 +210,9 @@ _OWN_REPR: tuple[type, ...] = (
     types.TracebackType,
     types.CellType,
     re.Pattern,
-    datetime.date,
-    datetime.timedelta,
-    datetime.timezone,
+    dt.date,
+    dt.timedelta,
+    dt.timezone,
 )
 
 _DICT_VIEWS: tuple[type, ...] = (type({}.keys()), type({}.values()), type({}.items()))
@@ -229,8 +229,8 @@ PLAIN: dict[int, _Write] = _by_identity(
     | {cls: lambda work, value: work.dict_view(value) for cls in _DICT_VIEWS}
     | {
         **_EXACT,
-        datetime.datetime: _aware,
-        datetime.time: _aware,
+        dt.datetime: _aware,
+        dt.time: _aware,
         types.FunctionType: _function,
         types.MethodType: _method,
         types.ModuleType: _module,

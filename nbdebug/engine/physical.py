@@ -48,6 +48,12 @@ def is_function(value: object) -> bool:
     return id(type(value)) in _FUNCTION_TYPES
 
 
+def is_descriptor(entry: object) -> bool:
+    """True for an entry of a class through which C code reads a slot or computes a fact."""
+    cls = type(entry)
+    return cls is types.MemberDescriptorType or cls is types.GetSetDescriptorType
+
+
 def mro(cls: type) -> tuple[type, ...]:
     """The method resolution order as the interpreter uses it."""
     found: tuple[type, ...] = _get_mro(cls)
@@ -114,7 +120,7 @@ def instance_dict(value: object) -> dict[str, Any] | None:
     for owner in mro(type(value)):
         entry: Any = class_dict(owner).get("__dict__")
         # A property or the like called __dict__ is user code: the true one lies further up.
-        if type(entry) in (types.GetSetDescriptorType, types.MemberDescriptorType):
+        if is_descriptor(entry):
             try:
                 found = entry.__get__(value)
             except Exception:  # a C getter may refuse
@@ -126,10 +132,7 @@ def instance_dict(value: object) -> dict[str, Any] | None:
 def member(value: object, name: str, default: object = None) -> Any:
     """The value of a slot or of an entry of the instance's dictionary, ``default`` where absent."""
     found = lookup(type(value), name)
-    if found is not None and type(found[1]) in (
-        types.MemberDescriptorType,
-        types.GetSetDescriptorType,
-    ):
+    if found is not None and is_descriptor(found[1]):
         try:
             return found[1].__get__(value)
         except Exception:  # an unset slot

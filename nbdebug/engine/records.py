@@ -26,7 +26,7 @@ def _file_of(function: Any) -> str:
 
 
 _DATACLASS_FILES = {_file_of(dataclasses.fields), _file_of(reprlib.recursive_repr)}
-_NAMEDTUPLE_FILE = _file_of(collections.namedtuple)
+_NAMEDTUPLE_FILE = _file_of(collections.namedtuple)  # noqa: PYI024 (its file is wanted, not a class)
 _PYDANTIC_HOOKS = ("__repr__", "__repr_args__", "__repr_str__", "__repr_name__")
 
 

@@ -43,6 +43,9 @@ class Writer:
 
     def write(self, value: object, chars: int | None = None) -> Text:
         """Return the text of ``value``, in about ``chars`` characters. Raises nothing."""
+        cls = type(value)
+        if cls is bool or cls is float or value is None:
+            return Text(repr(value))
         work = Work(self, self.chars if chars is None else chars)
         try:
             return Text(work.write(value), work.cut)

@@ -13,16 +13,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from types import FrameType
-from typing import Any, Literal
+from typing import Any
 
 from nbdebug.engine import physical
-from nbdebug.engine.attributes import Group, Namespace
+from nbdebug.engine.attributes import Classes, Group, Namespace
 from nbdebug.engine.bounded import Bounded, UserCode
 from nbdebug.engine.evaluate import write_back
 from nbdebug.engine.insides import view_of
 from nbdebug.engine.model import Limits, Scope, Variable
 from nbdebug.engine.value_text import Text, Writer, error_text
-from nbdebug.engine.views import Child, Computed, Part, View
+from nbdebug.engine.views import Child, Computed, Part, View, failed
 from nbdebug.errors import (
     EvaluationFailed,
     NotAssignable,
@@ -31,7 +31,6 @@ from nbdebug.errors import (
     UnknownVariable,
 )
 
-Filter = Literal["indexed", "named"]
 Hidden = Callable[[str, object, dict[str, Any]], bool]
 
 _PARTS = 20
@@ -72,7 +71,19 @@ class VariableStore:
         self._hidden = hidden
         self._code = UserCode(bounded, limits, run_code)
         self._writer = Writer(self._code, limits.value_chars)
+        self._classes = Classes()
         self._nodes: dict[int, _Node] = {}
+
+    @property
+    def limits(self) -> Limits:
+        """What one look may cost; may be set at any time."""
+        return self._limits
+
+    @limits.setter
+    def limits(self, limits: Limits) -> None:
+        self._limits = limits
+        self._code.limit_s = limits.repr_s
+        self._writer.chars = limits.value_chars
 
     # -- what a client asks for
 
@@ -101,22 +112,27 @@ class VariableStore:
 
     def namespace(self, variables: dict[str, Any]) -> list[Variable]:
         """Return the variables of a dictionary of them, such as a module's or a notebook's."""
-        self._code.begin()
+        self._begin()
         view = _namespace(variables, _own_name, self._hidden_in(variables))
         return self._list(self._nodes[self._register(view, None)], 0, 0, None)
 
     def children(
-        self, reference: int, start: int = 0, count: int = 0, filter: Filter | None = None
+        self,
+        reference: int,
+        start: int = 0,
+        count: int = 0,
+        filter: str | None = None,  # noqa: A002 (DAP's name)
     ) -> list[Variable]:
         """Return the children from ``start`` on, at most ``count`` of them.
 
-        The named ones come first, then the indexed. Without a count all are meant: a long
+        ``filter`` is DAP's: "indexed", "named" or None for both, where the named ones come first.
+        Without a count all are meant: a long
         sequence then gives its first page, and the rest as nodes that hold a range each.
 
         Raises: StaleReference.
         """
         node = self._node(reference)
-        self._code.begin()
+        self._begin()
         return self._list(node, max(start, 0), max(count, 0), filter)
 
     def view(
@@ -127,7 +143,7 @@ class VariableStore:
         ``evaluate_name`` must be a primary expression, such as ``x.y[3]``. ``whole`` gives the
         value's text uncut. Raises: for ``whole`` what ``full_text`` raises, else nothing.
         """
-        self._code.begin()
+        self._begin()
         text = Text(self.full_text(value)) if whole else None
         return self._variable(Child(name, value, evaluate_name, text=text), is_place=False)
 
@@ -138,7 +154,7 @@ class VariableStore:
         no value, with what the object said.
         """
         node = self._node(reference)
-        self._code.begin()
+        self._begin()
         child = self._find(node, name)
         assign = child.assign
         if assign is None:
@@ -160,7 +176,7 @@ class VariableStore:
         Raises: StaleReference, UnknownVariable, TookTooLong, and what a lazy child's code raises.
         """
         node = self._node(reference)
-        self._code.begin()
+        self._begin()
         child = self._find(node, name)
         return child.value if child.compute is None else self._code.run(child.compute)
 
@@ -194,8 +210,13 @@ class VariableStore:
         """Drop every reference, and with them every object. Threads: any."""
         self._nodes.clear()
         self._writer.forget()
+        self._classes.forget()
 
     # -- inside
+
+    def _begin(self) -> None:
+        self._code.begin()
+        self._classes.forget()
 
     def _node(self, reference: int) -> _Node:
         node = self._nodes.get(reference)
@@ -223,10 +244,10 @@ class VariableStore:
 
         return is_hidden
 
-    def _list(self, node: _Node, start: int, count: int, filter: str | None) -> list[Variable]:
+    def _list(self, node: _Node, start: int, count: int, only: str | None) -> list[Variable]:
         view = node.view
-        named = view.named() if filter != "indexed" else []
-        total = view.indexed_count() if filter != "named" else 0
+        named = self._named(view) if only != "indexed" else []
+        total = (self._counts(view)[1] or 0) if only != "named" else 0
         end = start + count if count else len(named) + total
         found = [self._variable(child) for child in named[start:end]]
         first = max(start - len(named), 0)
@@ -238,11 +259,17 @@ class VariableStore:
             found += self._ranges(view, rest, last)
         return found
 
+    def _named(self, view: View) -> list[Child]:
+        try:
+            return view.named()
+        except Exception as error:  # what runs here is a library's code
+            return [failed("error", error)]
+
     def _positions(self, node: _Node, first: int, last: int) -> list[Variable]:
         try:
             children = node.view.indexed(first, last)
         except Exception as error:  # what runs here is the value's own code, or a library's
-            return [Variable("error", f"<{error_text(error)}>", "", kind="virtual")]
+            return [self._variable(failed("error", error))]
         for position, child in enumerate(children, first):
             known = node.seen.setdefault(child.name, position)
             if known != position:
@@ -320,7 +347,7 @@ class VariableStore:
 
     def _view_of(self, value: object, evaluate: str | None) -> View | None:
         try:
-            return view_of(value, evaluate, self._writer, self._code)
+            return view_of(value, evaluate, self._writer, self._classes)
         except Exception:  # then it has a text only
             return None
 

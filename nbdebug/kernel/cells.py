@@ -69,9 +69,8 @@ class Cells:
         if namespace is not shell.user_ns:
             return False
         missing = object()
-        if shell.user_ns_hidden.get(name, missing) is value:
-            return True
-        if name in ("__builtins__", "__builtin__", "__session__"):
+        is_special = name.startswith("__") and name.endswith("__")
+        if not is_special and shell.user_ns_hidden.get(name, missing) is value:
             return True
         match = _HISTORY.match(name)
         if match is None:

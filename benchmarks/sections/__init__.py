@@ -1,0 +1,35 @@
+"""The sections of the benchmarks, by the name that the command line knows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from benchmarks.sections import (
+    cond,
+    imports,
+    memory,
+    overhead,
+    pause,
+    start,
+    step,
+    threads,
+    variables,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from benchmarks.pool import Pool
+    from benchmarks.report import Row
+
+SECTIONS: dict[str, Callable[[Pool], list[Row]]] = {
+    "start": start.measure,
+    "overhead": overhead.measure,
+    "import": imports.measure,
+    "cond": cond.measure,
+    "step": step.measure,
+    "vars": variables.measure,
+    "pause": pause.measure,
+    "threads": threads.measure,
+    "memory": memory.measure,
+}

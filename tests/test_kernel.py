@@ -1,0 +1,589 @@
+"""A real kernel's debug messages, in the order in which JupyterLab sends them, on every Python."""
+
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from kernel_client import Kernel, line_of, running_kernel
+
+CELL = """def f(a):
+    b = a + 1  # @b
+    return b  # @return
+x = 5; y = 6; z = 7  # @three
+r = f(x)  # @call
+print('r is', r)  # @print
+"""
+
+
+@pytest.fixture(params=["on each Python"])
+def kernel(each_python: Path) -> Iterator[Kernel]:
+    with running_kernel(python=str(each_python)) as running:
+        yield running
+
+
+@pytest.fixture
+def here() -> Iterator[Kernel]:
+    with running_kernel() as running:
+        yield running
+
+
+def test_a_cell_stops_is_shown_stepped_and_goes_on(kernel: Kernel) -> None:
+    [breakpoint_] = kernel.break_at(CELL, "b")
+    assert breakpoint_["verified"] and breakpoint_["line"] == 2
+    stop = kernel.run_to_stop(CELL)
+    assert (stop["reason"], stop["threadId"], stop["hitBreakpointIds"]) == ("breakpoint", 1, [breakpoint_["id"]])
+    assert [(f["name"], f["line"]) for f in kernel.frames()] == [("f", 2), ("<module>", 5)]
+    assert kernel.scope()["a"]["value"] == "5"
+    assert {"x", "y", "z", "special variables", "function variables"} <= kernel.scope("Globals").keys()
+    assert kernel.evaluate("a * 100") == "500"
+    kernel.move("next")
+    assert kernel.where() == ("f", 3)
+    kernel.move("next")
+    assert kernel.where() == ("<module>", 5)
+    kernel.move("next")
+    assert kernel.where() == ("<module>", 6)
+    reply = kernel.resume()
+    assert (reply["status"], reply["output"]) == ("ok", "r is 6\n")
+    assert kernel.wait_for_event("continued")["allThreadsContinued"]
+
+
+def test_statements_on_one_line_of_a_cell_stop_once(kernel: Kernel) -> None:
+    kernel.break_at(CELL, "three")
+    kernel.run_to_stop(CELL)
+    assert kernel.where() == ("<module>", line_of(CELL, "three"))
+    kernel.move("next")
+    assert kernel.where() == ("<module>", line_of(CELL, "call"))
+    assert kernel.resume()["output"] == "r is 6\n"
+
+
+def test_next_at_the_end_of_a_cell_ends_the_run_and_the_next_cell_runs_free(kernel: Kernel) -> None:
+    kernel.break_at(CELL, "print")
+    kernel.run_to_stop(CELL)
+    since = len(kernel.events)
+    kernel.ask("next", threadId=1)
+    assert kernel.finish()["output"] == "r is 6\n"
+    assert kernel.run("q = 1\nq")["output"] == "1"
+    assert [e["event"] for e in kernel.events[since:]] == ["continued"]
+
+
+def test_step_in_from_a_cell_to_the_next_statement_stays_out_of_the_kernel(here: Kernel) -> None:
+    code = "a = 1  # @a\nb = 2\nc = len('abc')\nd = 4\n"
+    here.break_at(code, "a")
+    here.run_to_stop(code)
+    lines = []
+    for _ in range(3):
+        here.move("stepIn")
+        lines.append(here.where()[1])
+    assert lines == [2, 3, 4]
+    here.ask("stepIn", threadId=1)
+    assert here.finish()["status"] == "ok"
+
+
+def test_a_rerun_of_the_cell_hits_again_and_counts_anew(kernel: Kernel) -> None:
+    kernel.break_at(CELL, "b", hitCondition="1")
+    for _ in range(2):
+        kernel.run_to_stop(CELL)
+        assert kernel.where() == ("f", 2)
+        assert kernel.resume()["status"] == "ok"
+
+
+def test_interrupting_a_stop_ends_the_cell_and_the_next_run_hits_again(kernel: Kernel) -> None:
+    kernel.break_at(CELL, "b")
+    kernel.run_to_stop(CELL)
+    kernel.manager.interrupt_kernel()
+    reply = kernel.finish()
+    assert (reply["status"], reply["ename"]) == ("error", "KeyboardInterrupt")
+    assert kernel.ask("debugInfo")["stoppedThreads"] == []
+    kernel.run_to_stop(CELL)
+    assert kernel.where() == ("f", 2)
+    assert kernel.resume()["output"] == "r is 6\n"
+
+
+def test_interrupting_a_stop_in_a_cell_with_top_level_await(kernel: Kernel) -> None:
+    code = "import asyncio\nawait asyncio.sleep(0)\nx = 1  # @x\nawait asyncio.sleep(0)\nprint('end')\n"
+    kernel.break_at(code, "x")
+    kernel.run_to_stop(code)
+    assert kernel.where() == ("<module>", 3)
+    kernel.manager.interrupt_kernel()
+    reply = kernel.finish()
+    assert (reply["status"], reply["ename"]) == ("error", "KeyboardInterrupt")
+    kernel.run_to_stop(code)
+    kernel.move("next")
+    kernel.move("next")
+    assert kernel.where() == ("<module>", 5)
+    assert kernel.resume()["output"] == "end\n"
+
+
+def test_interrupting_a_long_evaluation_ends_it_and_leaves_the_stop(kernel: Kernel) -> None:
+    kernel.break_at(CELL, "b")
+    kernel.run_to_stop(CELL)
+    frame = kernel.frames()[0]["id"]
+    message = kernel.post("evaluate", expression="while True: pass", frameId=frame, context="repl")
+    time.sleep(0.3)
+    kernel.manager.interrupt_kernel()
+    reply = kernel.reply_to(message)
+    assert reply["success"] is False and "KeyboardInterrupt" in reply["message"]
+    assert kernel.evaluate("a") == "5"
+    assert kernel.resume()["output"] == "r is 6\n"
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_shutdown_while_stopped_ends_the_kernel(here: Kernel, restart: bool) -> None:
+    here.break_at(CELL, "b")
+    here.run_to_stop(CELL)
+    here.client.shutdown(restart=restart)
+    end = time.monotonic() + 20
+    while here.manager.is_alive() and time.monotonic() < end:
+        time.sleep(0.02)
+    assert not here.manager.is_alive()
+
+
+def test_disconnecting_while_stopped_lets_the_cell_end(here: Kernel) -> None:
+    here.break_at(CELL, "b")
+    here.run_to_stop(CELL)
+    here.ask("disconnect", restart=False, terminateDebuggee=False)
+    assert here.finish()["output"] == "r is 6\n"
+    assert here.run(CELL)["output"] == "r is 6\n"
+    info = here.ask("debugInfo")
+    assert (info["isStarted"], info["breakpoints"], info["stoppedThreads"]) == (False, [], [])
+    here.enable()
+    here.break_at(CELL, "b")
+    here.run_to_stop(CELL)
+    here.resume()
+
+
+def test_terminating_while_stopped_ends_the_cell(here: Kernel) -> None:
+    here.break_at(CELL, "b")
+    here.run_to_stop(CELL)
+    here.ask("disconnect", terminateDebuggee=True)
+    reply = here.finish()
+    assert (reply["status"], reply["ename"]) == ("error", "KeyboardInterrupt")
+
+
+def test_no_debugpy_process_is_started(here: Kernel) -> None:
+    here.break_at(CELL, "b")
+    here.run_to_stop(CELL)
+    pid = int(here.evaluate("__import__('os').getpid()"))
+    assert Path(f"/proc/{pid}/task/{pid}/children").read_text().split() == []
+    assert here.evaluate("'debugpy' in __import__('sys').modules or any('nbdebug' in t.name "
+                         "for t in __import__('threading').enumerate()) is None") in ("True", "False")
+    here.resume()
+
+
+def test_children_and_shell_commands_run_as_without_a_debugger(kernel: Kernel) -> None:
+    code = """import multiprocessing, os, subprocess, sys
+def square(n):
+    return n * n  # @square
+print(subprocess.run([sys.executable, '-c', 'print(1)'], capture_output=True, text=True).stdout)
+with multiprocessing.get_context('fork').Pool(2) as pool:
+    print(pool.map(square, [1, 2, 3]))
+!echo shell
+"""
+    kernel.break_at(code, "square")
+    reply = kernel.run(code)
+    assert reply["status"] == "ok", reply
+    assert "[1, 4, 9]" in reply["output"] and "shell" in reply["output"]
+
+
+def test_without_a_client_a_stop_prints_one_line_and_the_run_goes_on(each_python: Path) -> None:
+    with running_kernel(python=str(each_python), enable=False) as kernel:
+        kernel.run("%bp f")
+        reply = kernel.run("def f(a):\n    return a\nprint([f(i) for i in range(3)])")
+        assert reply["status"] == "ok"
+        lines = reply["output"].splitlines()
+        assert "[0, 1, 2]" in lines
+        [said] = [line for line in lines if line.startswith("nbdebug:")]
+        assert "function breakpoint 1 at line 2 in f" in said and "press the bug" in said
+
+
+def test_unloading_gives_the_kernel_back(each_python: Path) -> None:
+    state = (
+        "import sys, threading; k = get_ipython().kernel; t = get_ipython().input_transformer_manager\n"
+        "print([type(k.debugger).__module__ if hasattr(k, 'debugger') else None, 'do_debug_request' in vars(k),"
+        " 'do_shutdown' in vars(k), [getattr(f, '__name__', '') for f in t.cleanup_transforms],"
+        " [sys.monitoring.get_tool(i) for i in range(6)], sorted(t.name for t in threading.enumerate()),"
+        " 'bp' in get_ipython().magics_manager.magics['line'], len(get_ipython().events.callbacks['post_execute'])])"
+    )
+    with running_kernel(python=str(each_python), load=False, enable=False) as kernel:
+        before = kernel.run(state)["output"]
+        kernel.run("%load_ext nbdebug")
+        kernel.enable()
+        kernel.break_at(CELL, "b")
+        kernel.run_to_stop(CELL)
+        kernel.evaluate("a")
+        kernel.resume()
+        assert kernel.run(state)["output"] != before
+        kernel.run("%unload_ext nbdebug")
+        assert kernel.run(state)["output"] == before
+        assert kernel.run(CELL)["output"] == "r is 6\n"
+        kernel.run("%load_ext nbdebug")
+        kernel.enable()
+        kernel.break_at(CELL, "b")
+        kernel.run_to_stop(CELL)
+        kernel.resume()
+
+
+def test_loading_takes_a_started_stock_debugger_over_with_its_breakpoints(here: Kernel) -> None:
+    pytest.importorskip("debugpy")
+    with running_kernel(load=False, enable=False) as kernel:
+        kernel.ask_stock("initialize", clientID="jupyterlab", adapterID="python")
+        kernel.ask_stock("attach")
+        path = kernel.ask_stock("dumpCell", code=CELL)["sourcePath"]
+        line = line_of(CELL, "b")
+        kernel.ask_stock("setBreakpoints", source={"path": path}, breakpoints=[{"line": line}])
+        reply = kernel.run("%load_ext nbdebug")
+        assert reply["status"] == "ok", reply
+        info = kernel.ask("debugInfo")
+        assert info["isStarted"] is True
+        assert [(s["source"], [b["line"] for b in s["breakpoints"]]) for s in info["breakpoints"]] == [(path, [line])]
+        kernel.run_to_stop(CELL)
+        assert kernel.where() == ("f", 2)
+        assert kernel.resume()["output"] == "r is 6\n"
+
+
+def test_a_deferred_breakpoint_in_a_module_is_pending_then_bound(kernel: Kernel, tmp_path: Path) -> None:
+    (tmp_path / "later_mod.py").write_text("def g(a):\n    return a * 2\n")
+    out = kernel.run(f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n%bp later_mod:2")["output"]
+    assert "pending" in out
+    since = len(kernel.events)
+    code = "import later_mod\nprint(later_mod.g(4))\n"
+    kernel.run_to_stop(code)
+    change = kernel.wait_for_event("breakpoint", since)
+    assert change["reason"] == "changed" and change["breakpoint"]["verified"] is True
+    assert kernel.where() == ("g", 2)
+    assert kernel.resume()["output"] == "8\n"
+    assert "bound" in kernel.run("%bp")["output"]
+
+
+def test_autoreload_binds_an_edited_modules_breakpoints_again(here: Kernel, tmp_path: Path) -> None:
+    module = tmp_path / "auto_mod.py"
+    module.write_text("def g(a):\n    return a\n")
+    here.run(f"import sys; sys.path.insert(0, {str(tmp_path)!r}); sys.dont_write_bytecode = True")
+    here.run("%load_ext autoreload\n%autoreload 2\nimport auto_mod")
+    path = str(module)
+    [first] = here.ask("setBreakpoints", source={"path": path}, breakpoints=[{"line": 2}])["breakpoints"]
+    assert first["verified"]
+    here.run_to_stop("auto_mod.g(1)")
+    here.resume()
+    module.write_text("def g(a):\n    b = a * 3\n    return b\n")
+    import os
+
+    os.utime(module, (time.time() + 5, time.time() + 5))
+    here.run_to_stop("auto_mod.g(2)")
+    assert here.where() == ("g", 2)
+    here.move("next")
+    assert here.scope()["b"]["value"] == "6"
+    here.resume()
+
+
+def test_an_edited_cell_keeps_its_own_breakpoints(here: Kernel) -> None:
+    here.break_at(CELL, "b")
+    edited = CELL.replace("a + 1", "a + 100")
+    assert here.run(edited)["output"] == "r is 105\n"
+    here.break_at(edited, "return")
+    here.run_to_stop(edited)
+    assert here.where() == ("f", 3)
+    here.resume()
+    here.run_to_stop(CELL)
+    assert here.where() == ("f", 2)
+    here.resume()
+
+
+def test_leading_empty_lines_keep_line_numbers(here: Kernel) -> None:
+    code = "\n\n" + CELL
+    here.break_at(code, "b")
+    here.run_to_stop(code)
+    assert here.where() == ("f", 4)
+    here.resume()
+
+
+def test_a_bare_list_of_lines_keeps_conditions_and_debug_info_tells_them(here: Kernel) -> None:
+    code = "def f(a):\n    return a  # @b\nprint([f(i) for i in range(5)])"
+    here.break_at(code, "b", condition="a == 3", hitCondition="1", logMessage=None)
+    here.break_at(code, "b")
+    [source] = here.ask("debugInfo")["breakpoints"]
+    assert source["breakpoints"][0]["condition"] == "a == 3"
+    here.run_to_stop(code)
+    assert here.evaluate("a") == "3"
+    here.resume()
+
+
+def test_log_messages_appear_in_the_cells_output_and_as_events(here: Kernel) -> None:
+    code = "def f(a):\n    return a  # @b\nr = [f(i) for i in range(3)]"
+    here.break_at(code, "b", logMessage="a is {a}")
+    assert here.run(code)["output"] == "a is 0\na is 1\na is 2\n"
+    event = here.wait_for_event("output")
+    assert (event["output"], event["line"], event["category"]) == ("a is 0\n", 2, "console")
+
+
+def test_evaluating_and_setting_variables_in_a_frame(kernel: Kernel) -> None:
+    code = "def f(a):\n    b = [a]  # @b\n    c = 1  # @c\n    return a, b, c  # @end\nprint(f(5))"
+    kernel.break_at(code, "end")
+    kernel.run_to_stop(code)
+    frame = kernel.frames()[0]["id"]
+    assert kernel.evaluate("a = 7; c = 9") == ""
+    assert kernel.evaluate("(a, c)") == "(7, 9)"
+    assert kernel.evaluate("[x + a for x in b if x != a]") == "[12]"
+    assert kernel.ask("setExpression", expression="b[0]", value="a + 1", frameId=frame)["value"] == "8"
+    scopes = kernel.ask("scopes", frameId=frame)["scopes"]
+    reference = scopes[0]["variablesReference"]
+    set_ = kernel.ask("setVariable", variablesReference=reference, name="c", value="'new'")
+    assert (set_["value"], set_["type"]) == ("'new'", "str")
+    assert kernel.resume()["output"] == "(7, [8], 'new')\n"
+
+
+def test_evaluation_failures_are_pythons_words(here: Kernel) -> None:
+    here.break_at(CELL, "b")
+    here.run_to_stop(CELL)
+    frame = here.frames()[0]["id"]
+    for text, said in [
+        ("1/0", "ZeroDivisionError: division by zero"),
+        ("nosuch", "NameError: name 'nosuch' is not defined"),
+        ("a +", "SyntaxError"),
+        ("__import__('sys').exit(1)", "SystemExit: 1"),
+    ]:
+        for context in ("repl", "watch", "clipboard"):
+            reply = here.request("evaluate", expression=text, frameId=frame, context=context)
+            assert not reply["success"] and said in reply["message"], reply
+    assert here.refuse("evaluate", expression="f(1)", frameId=frame, context="hover") == "evaluation-failed"
+    assert here.ask("evaluate", expression="a", frameId=frame, context="hover")["result"] == "5"
+    assert here.resume()["output"] == "r is 6\n"
+
+
+def test_an_endless_evaluation_is_ended_at_its_limit(kernel: Kernel) -> None:
+    kernel.run("%config Nbdebug.evaluate_limit_s = 0.5")
+    kernel.break_at(CELL, "b")
+    kernel.run_to_stop(CELL)
+    frame = kernel.frames()[0]["id"]
+    assert kernel.refuse("evaluate", expression="while True: pass", frameId=frame) == "took-too-long"
+    assert kernel.evaluate("a") == "5"
+    assert kernel.resume()["output"] == "r is 6\n"
+
+
+def test_a_slow_repr_is_cut_and_says_so(here: Kernel) -> None:
+    code = """class Slow:
+    def __repr__(self):
+        while True: pass
+class Angry:
+    def __repr__(self):
+        raise ValueError('no')
+def f():
+    s, t, n = Slow(), Angry(), 3
+    return n  # @end
+print(f())"""
+    here.break_at(code, "end")
+    here.run_to_stop(code)
+    shown = here.scope()
+    assert "longer than 0.5 s" in shown["s"]["value"]
+    assert "ValueError" in shown["t"]["value"]
+    assert shown["n"]["value"] == "3"
+    assert here.resume()["output"] == "3\n"
+
+
+def test_completions_while_stopped(here: Kernel) -> None:
+    here.break_at(CELL, "b")
+    here.run_to_stop(CELL)
+    frame = here.frames()[0]["id"]
+    words = here.ask("completions", text="a.bit_l", column=8, frameId=frame)["targets"]
+    assert [word["label"] for word in words] == ["bit_length"]
+    words = here.ask("completions", text="x + a", column=6, frameId=frame)["targets"]
+    assert "a" in [word["label"] for word in words]
+    here.resume()
+
+
+def test_variables_are_paged(here: Kernel) -> None:
+    code = "def f():\n    big = list(range(100_000))\n    return len(big)  # @end\nf()"
+    here.break_at(code, "end")
+    here.run_to_stop(code)
+    big = here.scope()["big"]
+    assert big["indexedVariables"] == 100_000
+    page = here.ask("variables", variablesReference=big["variablesReference"], filter="indexed", start=4000, count=3)
+    assert [(v["name"], v["value"]) for v in page["variables"]] == [("4000", "4000"), ("4001", "4001"), ("4002", "4002")]
+    here.resume()
+
+
+def test_variables_while_nothing_is_stopped(kernel: Kernel) -> None:
+    kernel.run("text = 'hello'\nitems = [1, 2]\n_id = 1\nclass C:\n    def __repr__(self): raise SystemExit\nc = C()")
+    shown = {v["name"]: v for v in kernel.ask("inspectVariables")["variables"]}
+    assert shown["text"]["value"] == "'hello'"
+    assert {"_id", "c"} <= shown.keys() and not {"In", "Out", "_i1", "exit", "get_ipython"} & shown.keys()
+    children = kernel.ask("variables", variablesReference=shown["items"]["variablesReference"])["variables"]
+    assert [v["value"] for v in children if v["name"].isdigit()] == ["1", "2"]
+    rich = kernel.ask("richInspectVariables", variableName="text")
+    assert rich == {"data": {"text/plain": "'hello'"}, "metadata": {}}
+    assert kernel.refuse("richInspectVariables", variableName="nosuch") == "evaluation-failed"
+    assert kernel.refuse("richInspectVariables", variableName="a b") == "unknown-variable"
+
+
+def test_users_names_are_shown_even_where_ipython_has_them_too(here: Kernel) -> None:
+    code = "def f():\n    _1, _i, In, exit, _id = range(5)\n    return 1  # @end\nf()"
+    here.break_at(code, "end")
+    here.run_to_stop(code)
+    assert {"_1", "_i", "In", "exit", "_id"} <= here.scope().keys()
+    here.resume()
+
+
+def test_evaluating_while_nothing_is_stopped_runs_on_the_main_thread(here: Kernel) -> None:
+    name = here.ask("evaluate", expression="__import__('threading').current_thread().name", context="repl")
+    assert name["result"] == "MainThread"
+    here.ask("evaluate", expression="made_here = 1", context="repl")
+    assert here.run("made_here")["output"] == "1"
+    message = here.send_cell("import time; print('on', flush=True); time.sleep(4)")
+    here.wait_for_output(message, "on")
+    assert here.refuse("evaluate", expression="1", context="repl") == "thread-is-running"
+    assert here.finish(message)["status"] == "ok"
+
+
+def test_copy_to_globals(here: Kernel) -> None:
+    code = "def f():\n    local = {'k': 1}\n    return local  # @end\nf();"
+    here.break_at(code, "end")
+    here.run_to_stop(code)
+    frame = here.frames()[0]["id"]
+    here.ask("copyToGlobals", srcVariableName="local", dstVariableName="copied", srcFrameId=frame)
+    assert here.scope("Globals")["copied"]["value"] == "{'k': 1}"
+    assert here.refuse("copyToGlobals", srcVariableName="nosuch", dstVariableName="c", srcFrameId=frame)
+    assert here.refuse("copyToGlobals", srcVariableName="local", dstVariableName="a b", srcFrameId=frame) == "bad-arguments"
+    here.resume()
+    assert here.run("copied")["output"] == "{'k': 1}"
+
+
+def test_pausing_a_running_cell(kernel: Kernel) -> None:
+    kernel.run("go = True")
+    code = "i = 0\nprint('on', flush=True)\nwhile go:\n    i += 1\n"
+    since = len(kernel.events)
+    message = kernel.send_cell(code)
+    kernel.wait_for_output(message, "on")
+    kernel.ask("pause", threadId=1)
+    kernel.stop = kernel.wait_for_event("stopped", since)
+    assert kernel.stop["reason"] == "pause"
+    assert kernel.where()[0] == "<module>" and kernel.where()[1] in (2, 3, 4)
+    kernel.evaluate("go = False")
+    assert kernel.resume()["status"] == "ok"
+
+
+def test_the_kernels_own_threads_are_not_the_users(here: Kernel) -> None:
+    here.run("import threading; ev = threading.Event(); t = threading.Thread(target=ev.wait, name='mine'); t.start()")
+    assert [t["name"] for t in here.ask("threads")["threads"]] == ["MainThread", "mine"]
+    here.run("ev.set()")
+
+
+def test_sources_and_modules(here: Kernel) -> None:
+    here.break_at(CELL, "b")
+    assert here.ask("source", source={"path": here.path})["content"] == CELL
+    assert here.refuse("source", source={"path": "/no/such/file.py"}) == "source-unavailable"
+    modules = here.ask("modules", startModule=0, moduleCount=2)
+    assert len(modules["modules"]) == 2 and modules["totalModules"] > 100
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "slug"),
+    [
+        ("continue", {"threadId": 1}, "not-stopped"),
+        ("next", {"threadId": 1}, "not-stopped"),
+        ("scopes", {"frameId": 12345}, "unknown-frame"),
+        ("variables", {"variablesReference": 12345}, "stale-reference"),
+        ("stackTrace", {"threadId": 4711}, "unknown-thread"),
+        ("pause", {"threadId": 4711}, "unknown-thread"),
+        ("pause", {"threadId": "one"}, "bad-arguments"),
+        ("setBreakpoints", {}, "bad-arguments"),
+        ("setBreakpoints", {"source": {"path": "x.py"}, "breakpoints": [{"line": "2"}]}, "bad-arguments"),
+        ("setBreakpoints", {"source": {"path": "x.py"}, "breakpoints": 3}, "bad-arguments"),
+        ("evaluate", {}, "bad-arguments"),
+        ("dumpCell", {}, "bad-arguments"),
+        ("setVariable", {"variablesReference": 1, "name": "x", "value": "1"}, "not-stopped"),
+        ("launch", {"program": "x.py"}, "unknown-command"),
+        ("restartFrame", {"frameId": 1}, "unknown-command"),
+        ("loadedSources", {}, "unknown-command"),
+        ("dataBreakpointInfo", {"name": "x"}, "unknown-command"),
+        ("setExceptionBreakpoints", {"filters": ["raised"]}, "not-supported"),
+        ("terminate", {}, "not-stopped"),
+        ("source", {}, "bad-arguments"),
+    ],
+)
+def test_bad_requests_are_refused_at_once(shared: Kernel, command: str, arguments: dict[str, object], slug: str) -> None:
+    assert shared.refuse(command, dict(arguments)) == slug
+    assert shared.ask("debugInfo")["isStarted"]
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Kernel]:
+    with running_kernel() as running:
+        yield running
+
+
+def test_bad_breakpoints_say_why_and_the_good_ones_hold(here: Kernel) -> None:
+    path = here.ask("dumpCell", code=CELL)["sourcePath"]
+    found = here.ask(
+        "setBreakpoints",
+        source={"path": path},
+        breakpoints=[
+            {"line": 99},
+            {"line": 2, "condition": "a =="},
+            {"line": 3, "hitCondition": "often"},
+            {"line": 0},
+            {"line": 5},
+        ],
+    )["breakpoints"]
+    assert [b["verified"] for b in found] == [False, False, False, False, True]
+    assert [b.get("reason") for b in found] == ["failed"] * 4 + [None]
+    assert "past the last line with code" in found[0]["message"]
+    here.run_to_stop(CELL)
+    assert here.where() == ("<module>", 5)
+    here.resume()
+
+
+def test_requests_before_initialize_are_refused(here: Kernel) -> None:
+    with running_kernel(enable=False) as kernel:
+        assert kernel.refuse("attach") == "not-started"
+        assert kernel.refuse("setBreakpoints", source={"path": "x.py"}) == "not-started"
+        info = kernel.ask("debugInfo")
+        assert info["isStarted"] is False
+
+
+def test_every_message_is_logged_where_the_user_asked_for_it(tmp_path: Path) -> None:
+    with running_kernel(NBDEBUG_LOG=str(tmp_path)) as kernel:
+        kernel.break_at(CELL, "b")
+        kernel.run_to_stop(CELL)
+        kernel.resume()
+        assert str(tmp_path) in kernel.run("%nbdebug")["output"]
+        [file] = tmp_path.iterdir()
+        text = file.read_text()
+        for part in ("request initialize", "response attach", "event stopped", '"hitBreakpointIds"'):
+            assert part in text
+
+
+def test_a_stop_in_a_users_thread_while_the_main_thread_is_idle(here: Kernel) -> None:
+    code = """import threading
+def work():
+    x = 1  # @x
+    done.append(x)
+done = []
+t = threading.Thread(target=work, name='worker')
+"""
+    here.break_at(code, "x")
+    here.run(code)
+    since = len(here.events)
+    message = here.send_cell("t.start()")
+    here.stop = here.wait_for_event("stopped", since)
+    assert here.stop["threadId"] != 1
+    assert here.where() == ("work", 3)
+    here.ask("continue", threadId=1)  # as JupyterLab asks, whichever thread has stopped
+    here.finish(message)
+    assert here.run("t.join(); print(done)")["output"] == "[1]\n"
+
+
+def test_signals_reach_the_program_as_they_were(here: Kernel) -> None:
+    code = """import signal
+seen = []
+old = signal.signal(signal.SIGUSR1, lambda *a: seen.append(1))
+signal.raise_signal(signal.SIGUSR1)
+x = 1  # @x
+print(seen, signal.getsignal(signal.SIGINT).__name__)
+"""
+    assert signal.SIGUSR1
+    without = here.run(code)["output"]
+    here.break_at(code, "x")
+    here.run_to_stop(code)
+    assert here.resume()["output"] == without
