@@ -184,7 +184,9 @@ class NoToolId(NotSupported):
 
     slug = "no-tool-id"
     id = 301
-    advice = "End another debugger, profiler or coverage tool in this process and load nbdebug again."
+    advice = (
+        "End another debugger, profiler or coverage tool in this process and load nbdebug again."
+    )
 
 
 class UsageError(NbdebugError):

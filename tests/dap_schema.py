@@ -11,7 +11,13 @@ from typing import Any
 
 import jsonschema
 
-EXTRA_COMMANDS = {"dumpCell", "debugInfo", "inspectVariables", "richInspectVariables", "copyToGlobals"}
+EXTRA_COMMANDS = {
+    "dumpCell",
+    "debugInfo",
+    "inspectVariables",
+    "richInspectVariables",
+    "copyToGlobals",
+}
 
 
 @cache
@@ -42,7 +48,11 @@ def check_message(message: dict[str, Any]) -> None:
     if not message["success"]:
         _validator("ErrorResponse").validate(message)
         return
-    definition = None if message["command"] in EXTRA_COMMANDS else _definition(message["command"], "Response")
+    definition = (
+        None
+        if message["command"] in EXTRA_COMMANDS
+        else _definition(message["command"], "Response")
+    )
     _validator(definition or "Response").validate(message)
 
 

@@ -83,7 +83,9 @@ class Debuggee:
 
     def line(self, mark: str) -> int:
         """Return the 1-based line that ends with ``# @mark``."""
-        return next(n for n, line in enumerate(self.lines, 1) if line.rstrip().endswith(f"# @{mark}"))
+        return next(
+            n for n, line in enumerate(self.lines, 1) if line.rstrip().endswith(f"# @{mark}")
+        )
 
     def mark(self, line: int) -> str:
         """Return the mark of a line, or the line's text where it has none."""
@@ -133,7 +135,7 @@ class Debuggee:
 
     def step(self, kind: StepKind) -> str:
         """Make a step and return the mark at which it ends."""
-        self.engine.step(self.thread_id, kind)
+        self.engine.stops.step(self.thread_id, kind)
         return self.wait_for_stop()
 
     def next(self) -> str:
@@ -147,7 +149,7 @@ class Debuggee:
 
     def resume(self) -> None:
         """Let the program run on."""
-        self.engine.resume(self.thread_id)
+        self.engine.stops.resume(self.thread_id)
 
     def resume_to_stop(self) -> str:
         self.resume()
@@ -155,7 +157,7 @@ class Debuggee:
 
     def finish(self) -> dict[str, Any]:
         """Let the program run to its end without another stop; return its namespace."""
-        if self.stop is not None and self.engine.current_stop is not None:
+        if self.stop is not None and self.engine.stops.current is not None:
             self.resume()
         self.join()
         assert self.client.stops.empty(), f"stopped again: {self.client.stops.get()}"
@@ -171,16 +173,16 @@ class Debuggee:
 
     def frames(self) -> list[FrameInfo]:
         """Return the stopped thread's stack."""
-        return self.engine.stack(self.thread_id)[0]
+        return self.engine.inspector.stack(self.thread_id)[0]
 
     def locals(self, frame: int = 0) -> dict[str, Variable]:
         """Return a frame's local variables by name."""
-        scope = self.engine.scopes(self.frames()[frame].id)[0]
-        return {v.name: v for v in self.engine.variables(scope.reference)}
+        scope = self.engine.inspector.scopes(self.frames()[frame].id)[0]
+        return {v.name: v for v in self.engine.inspector.variables(scope.reference)}
 
     def evaluate(self, text: str, **options: Any) -> str:
         """Evaluate in the top frame; return the text of the value."""
-        return self.engine.evaluate(text, self.frames()[0].id, **options).value
+        return self.engine.inspector.evaluate(text, self.frames()[0].id, **options).value
 
     def end(self) -> None:
         """Let everything go and take the engine out."""

@@ -14,10 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from dap_schema import check_message
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import KernelManager
-
-from dap_schema import check_message
 
 LIMIT_S = 30
 Json = dict[str, Any]
@@ -26,7 +25,9 @@ Json = dict[str, Any]
 class Kernel:
     """One kernel process with channels to it."""
 
-    def __init__(self, python: str = sys.executable, arguments: tuple[str, ...] = (), **env: str) -> None:
+    def __init__(
+        self, python: str = sys.executable, arguments: tuple[str, ...] = (), **env: str
+    ) -> None:
         self.manager = KernelManager()
         self.manager._kernel_spec = KernelSpec(
             argv=[python, "-m", "ipykernel_launcher", "-f", "{connection_file}", *arguments],
@@ -125,11 +126,15 @@ class Kernel:
 
     def enable(self) -> Json:
         """Turn the debugger on as JupyterLab's bug does; return the capabilities."""
-        capabilities = self.ask("initialize", clientID="jupyterlab", clientName="JupyterLab", adapterID="python")
+        capabilities = self.ask(
+            "initialize", clientID="jupyterlab", clientName="JupyterLab", adapterID="python"
+        )
         self.ask("attach")
         return capabilities
 
-    def wait_for_event(self, name: str, since: int = 0, where: Callable[[Json], bool] = lambda body: True) -> Json:
+    def wait_for_event(
+        self, name: str, since: int = 0, where: Callable[[Json], bool] = lambda body: True
+    ) -> Json:
         """Return the body of the first such event from index ``since`` on."""
         end = time.monotonic() + LIMIT_S
         index = since
@@ -148,7 +153,9 @@ class Kernel:
         self.path = self.ask("dumpCell", code=code)["sourcePath"]
         lines = [line_of(code, mark) for mark in marks]
         wanted = [{"line": line, **extras} for line in lines]
-        found: list[Json] = self.ask("setBreakpoints", source={"path": self.path}, breakpoints=wanted)["breakpoints"]
+        found: list[Json] = self.ask(
+            "setBreakpoints", source={"path": self.path}, breakpoints=wanted
+        )["breakpoints"]
         return found
 
     def run_to_stop(self, code: str) -> Json:
@@ -183,11 +190,15 @@ class Kernel:
         """Return a scope's variables by name."""
         scopes = self.ask("scopes", frameId=self.frames()[frame]["id"])["scopes"]
         reference = next(s["variablesReference"] for s in scopes if s["name"] == name)
-        return {v["name"]: v for v in self.ask("variables", variablesReference=reference)["variables"]}
+        return {
+            v["name"]: v for v in self.ask("variables", variablesReference=reference)["variables"]
+        }
 
     def evaluate(self, text: str, context: str = "repl") -> str:
         """Evaluate in the top frame."""
-        result: str = self.ask("evaluate", expression=text, frameId=self.frames()[0]["id"], context=context)["result"]
+        result: str = self.ask(
+            "evaluate", expression=text, frameId=self.frames()[0]["id"], context=context
+        )["result"]
         return result
 
     # -- life
@@ -227,7 +238,9 @@ class Kernel:
             case "stream":
                 self.streams[parent] = self.streams.get(parent, "") + content["text"]
             case "execute_result" | "display_data":
-                self.streams[parent] = self.streams.get(parent, "") + content["data"].get("text/plain", "")
+                self.streams[parent] = self.streams.get(parent, "") + content["data"].get(
+                    "text/plain", ""
+                )
             case "error":
                 text = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(content["traceback"]))
                 self.streams[parent] = self.streams.get(parent, "") + text
@@ -237,7 +250,9 @@ class Kernel:
 
 def line_of(code: str, mark: str) -> int:
     """Return the 1-based line that ends with ``# @mark``."""
-    return next(n for n, line in enumerate(code.splitlines(), 1) if line.rstrip().endswith(f"# @{mark}"))
+    return next(
+        n for n, line in enumerate(code.splitlines(), 1) if line.rstrip().endswith(f"# @{mark}")
+    )
 
 
 @contextmanager

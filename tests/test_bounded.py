@@ -17,6 +17,15 @@ SOON_S = 0.02
 LONG_S = 60.0
 
 
+@pytest.fixture(autouse=True)
+def _of_others() -> None:
+    """Other tests of this run may have left a watchdog that is still to end by itself."""
+    others[:] = threading.enumerate()
+
+
+others: list[threading.Thread] = []
+
+
 @pytest.fixture
 def bounded() -> Iterator[Bounded]:
     made = Bounded()
@@ -37,7 +46,11 @@ def work_for(seconds: float) -> str:
 
 
 def watchdogs() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == "nbdebug-watchdog"]
+    return [
+        thread
+        for thread in threading.enumerate()
+        if thread.name == "nbdebug-watchdog" and thread not in others
+    ]
 
 
 def test_the_result_is_handed_through(bounded: Bounded) -> None:
@@ -81,13 +94,13 @@ def test_keyboard_interrupt_of_the_user_passes_through(bounded: Bounded) -> None
 
 
 def test_code_that_swallows_the_interruption_is_interrupted_again(bounded: Bounded) -> None:
-    caught = []
+    caught: list[BaseException] = []
 
     def stubborn() -> str:
         while len(caught) < 3:
             try:
                 spin()
-            except BaseException as error:  # noqa: BLE001 (what stubborn code does)
+            except BaseException as error:
                 caught.append(error)
         return "survived"
 
@@ -130,7 +143,7 @@ def test_nothing_arrives_where_calls_on_many_threads_end_at_their_limits(bounded
                 except TookTooLong:
                     pass
                 work_for(0.0005)
-        except BaseException as error:  # noqa: BLE001 (any that gets here is the fault looked for)
+        except BaseException as error:
             leaked.append(error)
 
     threads = [threading.Thread(target=hammer) for _ in range(4)]
@@ -157,7 +170,7 @@ def test_an_outer_limit_ends_the_inner_call_with_it(bounded: Bounded) -> None:
     def outer() -> None:
         try:
             bounded.call(spin, LONG_S)
-        except Exception as error:  # noqa: BLE001 (must see none)
+        except Exception as error:
             inner_saw.append(error)
 
     with pytest.raises(TookTooLong, match=r"0\.02 s"):
@@ -271,7 +284,7 @@ def test_no_frame_is_kept_after_a_time_out(bounded: Bounded) -> None:
 
     def hold() -> None:
         kept = held
-        while kept:
+        while kept is held:
             pass
 
     with pytest.raises(TookTooLong) as caught:
@@ -289,12 +302,11 @@ def test_user_code_that_may_not_run_is_refused(bounded: Bounded) -> None:
 
 def test_all_runs_of_one_listing_together_have_a_limit(bounded: Bounded) -> None:
     code = UserCode(bounded, Limits(repr_s=SOON_S))
-    runs = 0
-    with pytest.raises(NotRun, match="used up its time"):
-        while True:
-            with pytest.raises(TookTooLong):
-                code.run(spin)
-            runs += 1
-    assert 1 <= runs <= 4
+    outcomes: list[str] = []
+    while "used up its time" not in " ".join(outcomes):
+        with pytest.raises((TookTooLong, NotRun)) as caught:
+            code.run(spin)
+        outcomes.append(str(caught.value))
+    assert 2 <= len(outcomes) <= 5
     code.begin()
     assert code.run(int) == 0

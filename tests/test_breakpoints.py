@@ -9,7 +9,13 @@ import pytest
 from debuggee import Debuggee, debuggee_in, load_module
 
 from nbdebug import errors
-from nbdebug.engine.model import BreakpointSpec, BreakpointState, FunctionTarget, LineTarget, ModuleTarget
+from nbdebug.engine.model import (
+    BreakpointSpec,
+    BreakpointState,
+    FunctionTarget,
+    LineTarget,
+    ModuleTarget,
+)
 
 PENDING, BOUND, FAILED = BreakpointState.PENDING, BreakpointState.BOUND, BreakpointState.FAILED
 
@@ -54,7 +60,15 @@ def test_a_condition_stops_only_where_it_holds(program: Debuggee) -> None:
 
 @pytest.mark.parametrize(
     ("hit_condition", "stops_at"),
-    [("5", [4]), ("==5", [4]), (">8", [8, 9]), (">=9", [8, 9]), ("%4", [3, 7]), ("< 3", [0, 1]), ("<=1", [0])],
+    [
+        ("5", [4]),
+        ("==5", [4]),
+        (">8", [8, 9]),
+        (">=9", [8, 9]),
+        ("%4", [3, 7]),
+        ("< 3", [0, 1]),
+        ("<=1", [0]),
+    ],
 )
 def test_a_hit_condition_counts(program: Debuggee, hit_condition: str, stops_at: list[int]) -> None:
     program.write(LOOP)
@@ -105,11 +119,15 @@ def test_a_condition_that_raises_stops_once_and_says_so(program: Debuggee) -> No
     program.break_at("b", condition="a.nosuch == 1")
     assert program.run_to_stop() == "b"
     assert program.stop is not None
-    assert "a.nosuch == 1" in program.stop.description and "AttributeError" in program.stop.description
+    assert (
+        "a.nosuch == 1" in program.stop.description and "AttributeError" in program.stop.description
+    )
     program.finish()
 
 
-def test_a_condition_that_raises_is_output_once_where_the_user_chose_that(program: Debuggee) -> None:
+def test_a_condition_that_raises_is_output_once_where_the_user_chose_that(
+    program: Debuggee,
+) -> None:
     program.engine.breakpoints.stop_on_condition_error = False
     program.write(LOOP)
     program.break_at("b", condition="nosuch")
@@ -154,7 +172,7 @@ def test_a_breakpoint_that_cannot_be_read_fails_with_the_reason(
     program.write(LOOP)
     [info] = program.break_at("b", **extras)
     assert info.state is FAILED and message in info.message
-    with pytest.raises(errors.BadBreakpoint, match=message.split()[0]):
+    with pytest.raises(errors.BadBreakpoint, match=message.split(maxsplit=1)[0]):
         program.engine.breakpoints.add(BreakpointSpec(LineTarget(program.path, 3), **extras))
     program.start()
     program.finish()
@@ -195,7 +213,9 @@ def test_line_and_function_breakpoints_on_one_line_make_one_stop(program: Debugg
     program.finish()
 
 
-def test_a_breakpoint_in_a_file_that_is_not_there_binds_when_it_is_run(program: Debuggee, tmp_path: Path) -> None:
+def test_a_breakpoint_in_a_file_that_is_not_there_binds_when_it_is_run(
+    program: Debuggee, tmp_path: Path
+) -> None:
     path = str(tmp_path / "later.py")
     spec = BreakpointSpec(LineTarget(path, 2))
     [info] = program.engine.breakpoints.set_lines(path, [spec], keep_extras=False)
@@ -206,7 +226,9 @@ def test_a_breakpoint_in_a_file_that_is_not_there_binds_when_it_is_run(program: 
     program.finish()
 
 
-def test_a_breakpoint_in_a_file_not_yet_run_is_pending_with_its_line_known(program: Debuggee) -> None:
+def test_a_breakpoint_in_a_file_not_yet_run_is_pending_with_its_line_known(
+    program: Debuggee,
+) -> None:
     program.write("# comment\nx = 1  # @x\n")
     spec = BreakpointSpec(LineTarget(program.path, 1))
     [info] = program.engine.breakpoints.set_lines(program.path, [spec], keep_extras=False)
@@ -295,7 +317,9 @@ def test_disabled_breakpoints_are_kept_and_do_not_stop(program: Debuggee) -> Non
     program.finish()
 
 
-def test_a_bare_list_of_lines_keeps_conditions_where_the_client_drops_them(program: Debuggee) -> None:
+def test_a_bare_list_of_lines_keeps_conditions_where_the_client_drops_them(
+    program: Debuggee,
+) -> None:
     program.write(LOOP)
     table = program.engine.breakpoints
     line = program.line("b")

@@ -33,10 +33,16 @@ def test_a_cell_stops_is_shown_stepped_and_goes_on(kernel: Kernel) -> None:
     [breakpoint_] = kernel.break_at(CELL, "b")
     assert breakpoint_["verified"] and breakpoint_["line"] == 2
     stop = kernel.run_to_stop(CELL)
-    assert (stop["reason"], stop["threadId"], stop["hitBreakpointIds"]) == ("breakpoint", 1, [breakpoint_["id"]])
+    assert (stop["reason"], stop["threadId"], stop["hitBreakpointIds"]) == (
+        "breakpoint",
+        1,
+        [breakpoint_["id"]],
+    )
     assert [(f["name"], f["line"]) for f in kernel.frames()] == [("f", 2), ("<module>", 5)]
     assert kernel.scope()["a"]["value"] == "5"
-    assert {"x", "y", "z", "special variables", "function variables"} <= kernel.scope("Globals").keys()
+    assert {"x", "y", "z", "special variables", "function variables"} <= kernel.scope(
+        "Globals"
+    ).keys()
     assert kernel.evaluate("a * 100") == "500"
     kernel.move("next")
     assert kernel.where() == ("f", 3)
@@ -167,8 +173,10 @@ def test_no_debugpy_process_is_started(here: Kernel) -> None:
     here.run_to_stop(CELL)
     pid = int(here.evaluate("__import__('os').getpid()"))
     assert Path(f"/proc/{pid}/task/{pid}/children").read_text().split() == []
-    assert here.evaluate("'debugpy' in __import__('sys').modules or any('nbdebug' in t.name "
-                         "for t in __import__('threading').enumerate()) is None") in ("True", "False")
+    assert here.evaluate(
+        "'debugpy' in __import__('sys').modules or any('nbdebug' in t.name "
+        "for t in __import__('threading').enumerate()) is None"
+    ) in ("True", "False")
     here.resume()
 
 
@@ -237,15 +245,21 @@ def test_loading_takes_a_started_stock_debugger_over_with_its_breakpoints(here: 
         assert reply["status"] == "ok", reply
         info = kernel.ask("debugInfo")
         assert info["isStarted"] is True
-        assert [(s["source"], [b["line"] for b in s["breakpoints"]]) for s in info["breakpoints"]] == [(path, [line])]
+        assert [
+            (s["source"], [b["line"] for b in s["breakpoints"]]) for s in info["breakpoints"]
+        ] == [(path, [line])]
         kernel.run_to_stop(CELL)
         assert kernel.where() == ("f", 2)
         assert kernel.resume()["output"] == "r is 6\n"
 
 
-def test_a_deferred_breakpoint_in_a_module_is_pending_then_bound(kernel: Kernel, tmp_path: Path) -> None:
+def test_a_deferred_breakpoint_in_a_module_is_pending_then_bound(
+    kernel: Kernel, tmp_path: Path
+) -> None:
     (tmp_path / "later_mod.py").write_text("def g(a):\n    return a * 2\n")
-    out = kernel.run(f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n%bp later_mod:2")["output"]
+    out = kernel.run(f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n%bp later_mod:2")[
+        "output"
+    ]
     assert "pending" in out
     since = len(kernel.events)
     code = "import later_mod\nprint(later_mod.g(4))\n"
@@ -263,7 +277,9 @@ def test_autoreload_binds_an_edited_modules_breakpoints_again(here: Kernel, tmp_
     here.run(f"import sys; sys.path.insert(0, {str(tmp_path)!r}); sys.dont_write_bytecode = True")
     here.run("%load_ext autoreload\n%autoreload 2\nimport auto_mod")
     path = str(module)
-    [first] = here.ask("setBreakpoints", source={"path": path}, breakpoints=[{"line": 2}])["breakpoints"]
+    [first] = here.ask("setBreakpoints", source={"path": path}, breakpoints=[{"line": 2}])[
+        "breakpoints"
+    ]
     assert first["verified"]
     here.run_to_stop("auto_mod.g(1)")
     here.resume()
@@ -326,7 +342,9 @@ def test_evaluating_and_setting_variables_in_a_frame(kernel: Kernel) -> None:
     assert kernel.evaluate("a = 7; c = 9") == ""
     assert kernel.evaluate("(a, c)") == "(7, 9)"
     assert kernel.evaluate("[x + a for x in b if x != a]") == "[12]"
-    assert kernel.ask("setExpression", expression="b[0]", value="a + 1", frameId=frame)["value"] == "8"
+    assert (
+        kernel.ask("setExpression", expression="b[0]", value="a + 1", frameId=frame)["value"] == "8"
+    )
     scopes = kernel.ask("scopes", frameId=frame)["scopes"]
     reference = scopes[0]["variablesReference"]
     set_ = kernel.ask("setVariable", variablesReference=reference, name="c", value="'new'")
@@ -347,7 +365,10 @@ def test_evaluation_failures_are_pythons_words(here: Kernel) -> None:
         for context in ("repl", "watch", "clipboard"):
             reply = here.request("evaluate", expression=text, frameId=frame, context=context)
             assert not reply["success"] and said in reply["message"], reply
-    assert here.refuse("evaluate", expression="f(1)", frameId=frame, context="hover") == "evaluation-failed"
+    assert (
+        here.refuse("evaluate", expression="f(1)", frameId=frame, context="hover")
+        == "evaluation-failed"
+    )
     assert here.ask("evaluate", expression="a", frameId=frame, context="hover")["result"] == "5"
     assert here.resume()["output"] == "r is 6\n"
 
@@ -357,7 +378,9 @@ def test_an_endless_evaluation_is_ended_at_its_limit(kernel: Kernel) -> None:
     kernel.break_at(CELL, "b")
     kernel.run_to_stop(CELL)
     frame = kernel.frames()[0]["id"]
-    assert kernel.refuse("evaluate", expression="while True: pass", frameId=frame) == "took-too-long"
+    assert (
+        kernel.refuse("evaluate", expression="while True: pass", frameId=frame) == "took-too-long"
+    )
     assert kernel.evaluate("a") == "5"
     assert kernel.resume()["output"] == "r is 6\n"
 
@@ -399,17 +422,37 @@ def test_variables_are_paged(here: Kernel) -> None:
     here.run_to_stop(code)
     big = here.scope()["big"]
     assert big["indexedVariables"] == 100_000
-    page = here.ask("variables", variablesReference=big["variablesReference"], filter="indexed", start=4000, count=3)
-    assert [(v["name"], v["value"]) for v in page["variables"]] == [("4000", "4000"), ("4001", "4001"), ("4002", "4002")]
+    page = here.ask(
+        "variables",
+        variablesReference=big["variablesReference"],
+        filter="indexed",
+        start=4000,
+        count=3,
+    )
+    assert [(v["name"], v["value"]) for v in page["variables"]] == [
+        ("4000", "4000"),
+        ("4001", "4001"),
+        ("4002", "4002"),
+    ]
     here.resume()
 
 
 def test_variables_while_nothing_is_stopped(kernel: Kernel) -> None:
-    kernel.run("text = 'hello'\nitems = [1, 2]\n_id = 1\nclass C:\n    def __repr__(self): raise SystemExit\nc = C()")
+    kernel.run(
+        "text = 'hello'\nitems = [1, 2]\n_id = 1\nclass C:\n    def __repr__(self): raise SystemExit\nc = C()"
+    )
     shown = {v["name"]: v for v in kernel.ask("inspectVariables")["variables"]}
     assert shown["text"]["value"] == "'hello'"
-    assert {"_id", "c"} <= shown.keys() and not {"In", "Out", "_i1", "exit", "get_ipython"} & shown.keys()
-    children = kernel.ask("variables", variablesReference=shown["items"]["variablesReference"])["variables"]
+    assert {"_id", "c"} <= shown.keys() and not {
+        "In",
+        "Out",
+        "_i1",
+        "exit",
+        "get_ipython",
+    } & shown.keys()
+    children = kernel.ask("variables", variablesReference=shown["items"]["variablesReference"])[
+        "variables"
+    ]
     assert [v["value"] for v in children if v["name"].isdigit()] == ["1", "2"]
     rich = kernel.ask("richInspectVariables", variableName="text")
     assert rich == {"data": {"text/plain": "'hello'"}, "metadata": {}}
@@ -426,7 +469,9 @@ def test_users_names_are_shown_even_where_ipython_has_them_too(here: Kernel) -> 
 
 
 def test_evaluating_while_nothing_is_stopped_runs_on_the_main_thread(here: Kernel) -> None:
-    name = here.ask("evaluate", expression="__import__('threading').current_thread().name", context="repl")
+    name = here.ask(
+        "evaluate", expression="__import__('threading').current_thread().name", context="repl"
+    )
     assert name["result"] == "MainThread"
     here.ask("evaluate", expression="made_here = 1", context="repl")
     assert here.run("made_here")["output"] == "1"
@@ -443,8 +488,15 @@ def test_copy_to_globals(here: Kernel) -> None:
     frame = here.frames()[0]["id"]
     here.ask("copyToGlobals", srcVariableName="local", dstVariableName="copied", srcFrameId=frame)
     assert here.scope("Globals")["copied"]["value"] == "{'k': 1}"
-    assert here.refuse("copyToGlobals", srcVariableName="nosuch", dstVariableName="c", srcFrameId=frame)
-    assert here.refuse("copyToGlobals", srcVariableName="local", dstVariableName="a b", srcFrameId=frame) == "bad-arguments"
+    assert here.refuse(
+        "copyToGlobals", srcVariableName="nosuch", dstVariableName="c", srcFrameId=frame
+    )
+    assert (
+        here.refuse(
+            "copyToGlobals", srcVariableName="local", dstVariableName="a b", srcFrameId=frame
+        )
+        == "bad-arguments"
+    )
     here.resume()
     assert here.run("copied")["output"] == "{'k': 1}"
 
@@ -464,7 +516,9 @@ def test_pausing_a_running_cell(kernel: Kernel) -> None:
 
 
 def test_the_kernels_own_threads_are_not_the_users(here: Kernel) -> None:
-    here.run("import threading; ev = threading.Event(); t = threading.Thread(target=ev.wait, name='mine'); t.start()")
+    here.run(
+        "import threading; ev = threading.Event(); t = threading.Thread(target=ev.wait, name='mine'); t.start()"
+    )
     assert [t["name"] for t in here.ask("threads")["threads"]] == ["MainThread", "mine"]
     here.run("ev.set()")
 
@@ -488,7 +542,11 @@ def test_sources_and_modules(here: Kernel) -> None:
         ("pause", {"threadId": 4711}, "unknown-thread"),
         ("pause", {"threadId": "one"}, "bad-arguments"),
         ("setBreakpoints", {}, "bad-arguments"),
-        ("setBreakpoints", {"source": {"path": "x.py"}, "breakpoints": [{"line": "2"}]}, "bad-arguments"),
+        (
+            "setBreakpoints",
+            {"source": {"path": "x.py"}, "breakpoints": [{"line": "2"}]},
+            "bad-arguments",
+        ),
         ("setBreakpoints", {"source": {"path": "x.py"}, "breakpoints": 3}, "bad-arguments"),
         ("evaluate", {}, "bad-arguments"),
         ("dumpCell", {}, "bad-arguments"),
@@ -502,7 +560,9 @@ def test_sources_and_modules(here: Kernel) -> None:
         ("source", {}, "bad-arguments"),
     ],
 )
-def test_bad_requests_are_refused_at_once(shared: Kernel, command: str, arguments: dict[str, object], slug: str) -> None:
+def test_bad_requests_are_refused_at_once(
+    shared: Kernel, command: str, arguments: dict[str, object], slug: str
+) -> None:
     assert shared.refuse(command, dict(arguments)) == slug
     assert shared.ask("debugInfo")["isStarted"]
 
@@ -550,7 +610,12 @@ def test_every_message_is_logged_where_the_user_asked_for_it(tmp_path: Path) -> 
         assert str(tmp_path) in kernel.run("%nbdebug")["output"]
         [file] = tmp_path.iterdir()
         text = file.read_text()
-        for part in ("request initialize", "response attach", "event stopped", '"hitBreakpointIds"'):
+        for part in (
+            "request initialize",
+            "response attach",
+            "event stopped",
+            '"hitBreakpointIds"',
+        ):
             assert part in text
 
 

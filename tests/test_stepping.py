@@ -51,7 +51,9 @@ def test_step_in_enters_and_step_out_leaves(program: Debuggee) -> None:
     program.finish()
 
 
-def test_a_step_stops_with_its_reason_and_the_frame_it_shows_is_the_top_one(program: Debuggee) -> None:
+def test_a_step_stops_with_its_reason_and_the_frame_it_shows_is_the_top_one(
+    program: Debuggee,
+) -> None:
     program.write(CALLS)
     program.break_at("leaf 2", hit_condition="1")
     program.run_to_stop()
@@ -213,7 +215,7 @@ def test_without_just_my_code_a_step_enters_libraries(program: Debuggee) -> None
     program.write("import subprocess\nx = subprocess.list2cmdline(['a'])  # @call\n")
     program.break_at("call")
     program.run_to_stop()
-    program.engine.step(program.thread_id, StepKind.INTO)
+    program.engine.stops.step(program.thread_id, StepKind.INTO)
     program.stop = program.client.stops.get(timeout=20)
     assert program.stop.location.function == "list2cmdline"
     program.finish()
@@ -225,7 +227,7 @@ def test_rules_include_and_exclude_by_path_and_module(program: Debuggee) -> None
     program.write("import subprocess\nx = subprocess.list2cmdline(['a'])  # @call\ny = 1  # @y\n")
     program.break_at("call")
     program.run_to_stop()
-    program.engine.step(program.thread_id, StepKind.INTO)
+    program.engine.stops.step(program.thread_id, StepKind.INTO)
     program.stop = program.client.stops.get(timeout=20)
     assert program.stop.location.function == "list2cmdline"
     assert program.step_out() == "call"
@@ -247,7 +249,9 @@ def test_excluded_code_is_stepped_over(program: Debuggee) -> None:
 
 
 def test_several_statements_on_one_line_are_one_step(program: Debuggee) -> None:
-    program.write("def f():\n    a = 1; b = 2; c = 3  # @three\n    return a + b + c  # @ret\nx = f()\n")
+    program.write(
+        "def f():\n    a = 1; b = 2; c = 3  # @three\n    return a + b + c  # @ret\nx = f()\n"
+    )
     program.break_at("three")
     program.run_to_stop()
     assert program.next() == "ret"
@@ -283,10 +287,10 @@ def test_next_at_the_end_of_a_program_lets_it_end(program: Debuggee) -> None:
     program.write("x = 1\ny = 2  # @last\n")
     program.break_at("last")
     program.run_to_stop()
-    program.engine.step(program.thread_id, StepKind.OVER)
+    program.engine.stops.step(program.thread_id, StepKind.OVER)
     program.join()
     assert program.client.stops.empty()
-    assert program.engine.stopped_thread_ids() == []
+    assert program.engine.stops.thread_ids() == []
 
 
 def test_properties_and_constructors_are_stepped_into(program: Debuggee) -> None:
@@ -307,9 +311,9 @@ def test_properties_and_constructors_are_stepped_into(program: Debuggee) -> None
 def test_continuing_with_nothing_stopped_is_refused(program: Debuggee) -> None:
     program.write("x = 1\n")
     with pytest.raises(errors.NotStopped):
-        program.engine.resume(1)
+        program.engine.stops.resume(1)
     with pytest.raises(errors.NotStopped):
-        program.engine.step(1, StepKind.OVER)
+        program.engine.stops.step(1, StepKind.OVER)
     program.start()
     program.finish()
 

@@ -49,9 +49,9 @@ def test_a_stop_stops_the_other_user_threads_too(program: Debuggee) -> None:
     program.write(WORKERS)
     program.break_at("here")
     program.run_to_stop()
-    names = {t.name: t for t in program.engine.list_threads()}
+    names = {t.name: t for t in program.engine.inspector.threads()}
     assert {"program", "worker 0", "worker 1", "worker 2"} <= names.keys()
-    wait_until(lambda: len(program.engine.stopped_thread_ids()) == 4)
+    wait_until(lambda: len(program.engine.stops.thread_ids()) == 4)
     before = list(program.namespace["ticks"])
     assert [t.state for name, t in names.items() if name == "program"] == ["stopped"]
     assert program.evaluate("list(ticks)") == repr(before)
@@ -64,26 +64,30 @@ def test_every_stopped_threads_stack_can_be_seen(program: Debuggee) -> None:
     program.write(WORKERS)
     program.break_at("here")
     program.run_to_stop()
-    wait_until(lambda: len(program.engine.stopped_thread_ids()) == 4)
-    for thread in program.engine.list_threads():
-        frames, depth = program.engine.stack(thread.id)
+    wait_until(lambda: len(program.engine.stops.thread_ids()) == 4)
+    for thread in program.engine.inspector.threads():
+        frames, depth = program.engine.inspector.stack(thread.id)
         assert depth == len(frames) > 0
         assert frames[0].name == ("here" if thread.name == "program" else "work")
         if thread.name != "program":
-            [scope, *_] = program.engine.scopes(frames[0].id)
-            assert [v.name for v in program.engine.variables(scope.reference)] == ["i"]
+            [scope, *_] = program.engine.inspector.scopes(frames[0].id)
+            assert [v.name for v in program.engine.inspector.variables(scope.reference)] == ["i"]
     program.finish()
 
 
 def test_other_threads_run_on_where_the_user_asked_for_it(program: Debuggee) -> None:
-    program.engine.stop_other_threads = False
+    program.engine.stops.stop_other_threads = False
     program.write(WORKERS)
     program.break_at("here")
     program.run_to_stop()
     assert program.stop is not None and program.stop.all_threads is False
     before = list(program.namespace["ticks"])
-    wait_until(lambda: all(now > then for now, then in zip(program.namespace["ticks"], before, strict=True)))
-    assert len(program.engine.stopped_thread_ids()) == 1
+    wait_until(
+        lambda: all(
+            now > then for now, then in zip(program.namespace["ticks"], before, strict=True)
+        )
+    )
+    assert len(program.engine.stops.thread_ids()) == 1
     program.finish()
 
 
@@ -118,8 +122,8 @@ def test_a_running_loop_can_be_paused(program: Debuggee, loop: str) -> None:
     program.write(f"def f(a):\n    return a + 1\ngo = True\ni = 0\nrunning = True\n{loop}\n")
     program.start()
     wait_until(lambda: "running" in program.namespace)
-    [thread_id] = [t.id for t in program.engine.list_threads() if t.name == "program"]
-    program.engine.pause(thread_id)
+    [thread_id] = [t.id for t in program.engine.inspector.threads() if t.name == "program"]
+    program.engine.stops.pause(thread_id)
     program.wait_for_stop()
     assert program.stop is not None and program.stop.reason is StopReason.PAUSE
     assert program.stop.description.startswith("Paused at line ")
@@ -128,11 +132,13 @@ def test_a_running_loop_can_be_paused(program: Debuggee, loop: str) -> None:
 
 
 def test_a_paused_thread_can_be_stepped(program: Debuggee) -> None:
-    program.write("go = True\ni = 0\nrunning = True\nwhile go:  # @while\n    i += 1  # @inc\n    i -= 1  # @dec\n")
+    program.write(
+        "go = True\ni = 0\nrunning = True\nwhile go:  # @while\n    i += 1  # @inc\n    i -= 1  # @dec\n"
+    )
     program.start()
     wait_until(lambda: "running" in program.namespace)
-    [thread_id] = [t.id for t in program.engine.list_threads() if t.name == "program"]
-    program.engine.pause(thread_id)
+    [thread_id] = [t.id for t in program.engine.inspector.threads() if t.name == "program"]
+    program.engine.stops.pause(thread_id)
     program.wait_for_stop()
     seen = {program.next() for _ in range(3)}
     assert seen == {"while", "inc", "dec"}
@@ -144,7 +150,11 @@ def test_an_unknown_thread_is_refused(program: Debuggee) -> None:
     program.write("x = 1  # @x\n")
     program.break_at("x")
     program.run_to_stop()
-    for call in (program.engine.pause, program.engine.stack, program.engine.resume):
+    for call in (
+        program.engine.stops.pause,
+        program.engine.inspector.stack,
+        program.engine.stops.resume,
+    ):
         with pytest.raises(errors.UnknownThread, match="no user thread 4711"):
             call(4711)
     program.finish()
@@ -165,7 +175,7 @@ def test_service_threads_are_neither_listed_nor_stopped(program: Debuggee) -> No
     program.write("x = 1  # @x\n")
     program.break_at("x")
     program.run_to_stop()
-    assert "service" not in [t.name for t in program.engine.list_threads()]
+    assert "service" not in [t.name for t in program.engine.inspector.threads()]
     before = len(ticks)
     wait_until(lambda: len(ticks) > before)
     end.set()
@@ -242,7 +252,11 @@ def test_an_engine_leaves_the_process_as_it_was(tmp_path: Path) -> None:
     )
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(
-        [sys.executable, "-c", text, str(tmp_path)], env=env, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", text, str(tmp_path)],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert (done.returncode, done.stdout.strip()) == (0, "set()"), done.stderr
 

@@ -1,0 +1,1 @@
+"""The Debug Adapter Protocol over the engine: messages, requests, sessions."""

@@ -21,7 +21,7 @@ class MessageLog:
             os.makedirs(folder, exist_ok=True)
             stamp = datetime.now().strftime("%Y%m%d-%H%M%S-%f")
             self.path = os.path.join(folder, f"nbdebug-{os.getpid()}-{stamp}.log")
-            self._file = open(self.path, "w", encoding="utf-8", buffering=1)
+            self._file = open(self.path, "w", encoding="utf-8", buffering=1)  # noqa: SIM115  # kept open
 
     def write(self, direction: str, message: object) -> None:
         """Add a line: the time, the direction as the client sees it, what it is, and the JSON."""

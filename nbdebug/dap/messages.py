@@ -208,7 +208,9 @@ def _value(hint: Any, raw: object, where: str) -> Any:
         return _value(typing.get_args(hint)[0], raw, where)
     if typing.get_origin(hint) is typing.Literal:
         if raw not in typing.get_args(hint):
-            raise errors.BadArguments(f"`{where}` must be one of {', '.join(typing.get_args(hint))}.")
+            raise errors.BadArguments(
+                f"`{where}` must be one of {', '.join(typing.get_args(hint))}."
+            )
         return raw
     if dataclasses.is_dataclass(hint):
         return parse(typing.cast(type[Any], hint), raw, where)
@@ -221,7 +223,13 @@ _NAMES = {int: "a whole number", str: "a string", bool: "true or false"}
 
 
 def _json_type(raw: object) -> str:
-    kinds = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
+    kinds = {
+        dict: "an object",
+        list: "a list",
+        str: "a string",
+        bool: "a boolean",
+        type(None): "null",
+    }
     return kinds.get(type(raw), "a number")
 
 
@@ -240,13 +248,17 @@ def without_nones(body: Json) -> Json:
 def line_spec(path: str, one: SourceBreakpoint) -> BreakpointSpec:
     """Return the engine's words for a source breakpoint; empty strings count as absent."""
     target = LineTarget(path, one.line)
-    return BreakpointSpec(target, one.condition or None, one.hit_condition or None, one.log_message or None)
+    return BreakpointSpec(
+        target, one.condition or None, one.hit_condition or None, one.log_message or None
+    )
 
 
 def function_spec(one: FunctionBreakpoint) -> BreakpointSpec:
     """Return the engine's words for a function breakpoint."""
     target = FunctionTarget(one.name)
-    return BreakpointSpec(target, one.condition or None, one.hit_condition or None, one.log_message or None)
+    return BreakpointSpec(
+        target, one.condition or None, one.hit_condition or None, one.log_message or None
+    )
 
 
 def breakpoint_body(info: BreakpointInfo, path: str | None = None) -> Json:
@@ -257,7 +269,8 @@ def breakpoint_body(info: BreakpointInfo, path: str | None = None) -> Json:
         {
             "id": info.id,
             "verified": info.state is BreakpointState.BOUND,
-            "line": info.line or (info.spec.target.line if isinstance(info.spec.target, LineTarget) else None),
+            "line": info.line
+            or (info.spec.target.line if isinstance(info.spec.target, LineTarget) else None),
             "source": source_body(path) if path else None,
             "message": info.message or None,
             "reason": reasons.get(info.state),

@@ -7,7 +7,7 @@ body. What a client is told of our capabilities is gathered from here.
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from nbdebug import errors
 from nbdebug.dap import messages as m
@@ -18,11 +18,9 @@ from nbdebug.engine.usercode import Rule
 if TYPE_CHECKING:
     from nbdebug.dap.session import Session
 
-A = TypeVar("A")
-
 
 @dataclass(frozen=True, slots=True)
-class Request(Generic[A]):
+class Request[A]:
     """How one command is answered."""
 
     arguments: type[A]
@@ -42,7 +40,7 @@ def attach(session: "Session", arguments: m.AttachArguments) -> None:
         rules = tuple(Rule(rule.include, rule.path, rule.module) for rule in arguments.rules)
     session.engine.user_code.configure(just_my_code=arguments.just_my_code, rules=rules)
     if arguments.stop_other_threads is not None:
-        session.engine.stop_other_threads = arguments.stop_other_threads
+        session.engine.stops.stop_other_threads = arguments.stop_other_threads
     if arguments.condition_errors is not None:
         session.engine.breakpoints.stop_on_condition_error = arguments.condition_errors == "stop"
     session.attach()
@@ -57,9 +55,9 @@ def disconnect(session: "Session", arguments: m.DisconnectArguments) -> None:
 
 
 def terminate(session: "Session", arguments: m.Nothing) -> None:
-    if session.engine.current_stop is None:
+    if session.engine.stops.current is None:
         raise errors.NotStopped("Nothing is stopped that could be ended.")
-    session.engine.interrupt()
+    session.engine.stops.interrupt()
 
 
 def set_breakpoints(session: "Session", arguments: m.SetBreakpointsArguments) -> Json:
@@ -69,13 +67,17 @@ def set_breakpoints(session: "Session", arguments: m.SetBreakpointsArguments) ->
     return {"breakpoints": [m.breakpoint_body(info, path) for info in infos]}
 
 
-def set_function_breakpoints(session: "Session", arguments: m.SetFunctionBreakpointsArguments) -> Json:
+def set_function_breakpoints(
+    session: "Session", arguments: m.SetFunctionBreakpointsArguments
+) -> Json:
     specs = [m.function_spec(one) for one in arguments.breakpoints]
     infos = session.engine.breakpoints.set_functions(specs)
     return {"breakpoints": [m.breakpoint_body(info) for info in infos]}
 
 
-def set_exception_breakpoints(session: "Session", arguments: m.SetExceptionBreakpointsArguments) -> Json:
+def set_exception_breakpoints(
+    session: "Session", arguments: m.SetExceptionBreakpointsArguments
+) -> Json:
     if arguments.filters:
         raise errors.NotSupported("nbdebug doesn't stop at exceptions yet.")
     return {"breakpoints": []}
@@ -88,71 +90,90 @@ def breakpoint_locations(session: "Session", arguments: m.BreakpointLocationsArg
     except SyntaxError as error:
         raise errors.SourceUnavailable(f"{path} doesn't compile: {error.msg}.") from None
     last = arguments.end_line or arguments.line
-    return {"breakpoints": [{"line": n} for n in sorted(table.lines) if arguments.line <= n <= last]}
+    return {
+        "breakpoints": [{"line": n} for n in sorted(table.lines) if arguments.line <= n <= last]
+    }
 
 
 def threads(session: "Session", arguments: m.Nothing) -> Json:
-    return {"threads": [{"id": t.id, "name": t.name} for t in session.engine.list_threads()]}
+    return {"threads": [{"id": t.id, "name": t.name} for t in session.engine.inspector.threads()]}
 
 
 def stack_trace(session: "Session", arguments: m.StackTraceArguments) -> Json:
-    frames, depth = session.engine.stack(arguments.thread_id, arguments.start_frame, arguments.levels)
+    frames, depth = session.engine.inspector.stack(
+        session.thread(arguments.thread_id), arguments.start_frame, arguments.levels
+    )
     return {"stackFrames": [m.frame_body(frame) for frame in frames], "totalFrames": depth}
 
 
 def scopes(session: "Session", arguments: m.ScopesArguments) -> Json:
-    return {"scopes": [m.scope_body(scope) for scope in session.engine.scopes(arguments.frame_id)]}
+    return {
+        "scopes": [
+            m.scope_body(scope) for scope in session.engine.inspector.scopes(arguments.frame_id)
+        ]
+    }
 
 
 def variables(session: "Session", arguments: m.VariablesArguments) -> Json:
-    found = session.engine.variables(
+    found = session.engine.inspector.variables(
         arguments.variables_reference, arguments.start, arguments.count, arguments.filter
     )
     return {"variables": [m.variable_body(variable) for variable in found]}
 
 
 def set_variable(session: "Session", arguments: m.SetVariableArguments) -> Json:
-    new = session.engine.set_variable(arguments.variables_reference, arguments.name, arguments.value)
+    new = session.engine.inspector.set_variable(
+        arguments.variables_reference, arguments.name, arguments.value
+    )
     return {"value": new.value, **m.value_body(new)}
 
 
 def evaluate(session: "Session", arguments: m.EvaluateArguments) -> Json:
-    found = session.engine.evaluate(arguments.expression, arguments.frame_id, arguments.context)
+    found = session.engine.inspector.evaluate(
+        arguments.expression, arguments.frame_id, arguments.context
+    )
     return {"result": found.value, **m.value_body(found)}
 
 
 def set_expression(session: "Session", arguments: m.SetExpressionArguments) -> Json:
-    new = session.engine.set_expression(arguments.expression, arguments.value, arguments.frame_id)
+    new = session.engine.inspector.set_expression(
+        arguments.expression, arguments.value, arguments.frame_id
+    )
     return {"value": new.value, **m.value_body(new)}
 
 
 def completions(session: "Session", arguments: m.CompletionsArguments) -> Json:
     line = (arguments.text.splitlines() or [""])[arguments.line - 1 : arguments.line]
     text = (line[0] if line else "")[: max(arguments.column - 1, 0)]
-    found = session.engine.completions(text, arguments.frame_id)
+    found = session.engine.inspector.completions(text, arguments.frame_id)
     return {"targets": [{"label": word, "type": kind} for word, kind in found]}
 
 
 def continue_(session: "Session", arguments: m.ThreadArguments) -> Json:
-    session.engine.resume(arguments.thread_id, arguments.single_thread)
+    session.engine.stops.resume(session.thread(arguments.thread_id), arguments.single_thread)
     return {"allThreadsContinued": not arguments.single_thread}
 
 
 def _step(kind: StepKind) -> Callable[["Session", m.ThreadArguments], None]:
     def step(session: "Session", arguments: m.ThreadArguments) -> None:
-        session.engine.step(arguments.thread_id, kind, arguments.single_thread)
+        session.engine.stops.step(
+            session.thread(arguments.thread_id), kind, arguments.single_thread
+        )
 
     return step
 
 
 def pause(session: "Session", arguments: m.ThreadArguments) -> None:
-    session.engine.pause(arguments.thread_id)
+    session.engine.stops.pause(arguments.thread_id)
 
 
 def source(session: "Session", arguments: m.SourceArguments) -> Json:
     if arguments.source is None:
         raise errors.BadArguments("`arguments.source` is missing.")
-    return {"content": session.engine.sources.text(_path(arguments.source)), "mimeType": "text/x-python"}
+    return {
+        "content": session.engine.sources.text(_path(arguments.source)),
+        "mimeType": "text/x-python",
+    }
 
 
 def modules(session: "Session", arguments: m.ModulesArguments) -> Json:
@@ -189,16 +210,24 @@ REQUESTS: dict[str, Request[Any]] = {
         },
     ),
     "setFunctionBreakpoints": Request(
-        m.SetFunctionBreakpointsArguments, set_function_breakpoints, {"supportsFunctionBreakpoints": True}
+        m.SetFunctionBreakpointsArguments,
+        set_function_breakpoints,
+        {"supportsFunctionBreakpoints": True},
     ),
     "setExceptionBreakpoints": Request(
-        m.SetExceptionBreakpointsArguments, set_exception_breakpoints, {"exceptionBreakpointFilters": []}
+        m.SetExceptionBreakpointsArguments,
+        set_exception_breakpoints,
+        {"exceptionBreakpointFilters": []},
     ),
     "breakpointLocations": Request(
-        m.BreakpointLocationsArguments, breakpoint_locations, {"supportsBreakpointLocationsRequest": True}
+        m.BreakpointLocationsArguments,
+        breakpoint_locations,
+        {"supportsBreakpointLocationsRequest": True},
     ),
     "threads": Request(m.Nothing, threads),
-    "stackTrace": Request(m.StackTraceArguments, stack_trace, {"supportsDelayedStackTraceLoading": True}),
+    "stackTrace": Request(
+        m.StackTraceArguments, stack_trace, {"supportsDelayedStackTraceLoading": True}
+    ),
     "scopes": Request(m.ScopesArguments, scopes),
     "variables": Request(m.VariablesArguments, variables),
     "setVariable": Request(m.SetVariableArguments, set_variable, {"supportsSetVariable": True}),
@@ -207,8 +236,12 @@ REQUESTS: dict[str, Request[Any]] = {
         evaluate,
         {"supportsEvaluateForHovers": True, "supportsClipboardContext": True},
     ),
-    "setExpression": Request(m.SetExpressionArguments, set_expression, {"supportsSetExpression": True}),
-    "completions": Request(m.CompletionsArguments, completions, {"supportsCompletionsRequest": True}),
+    "setExpression": Request(
+        m.SetExpressionArguments, set_expression, {"supportsSetExpression": True}
+    ),
+    "completions": Request(
+        m.CompletionsArguments, completions, {"supportsCompletionsRequest": True}
+    ),
     "continue": Request(
         m.ThreadArguments, continue_, {"supportsSingleThreadExecutionRequests": True}
     ),

@@ -122,8 +122,8 @@ class Session:
         """
         self.is_attached = False
         if terminate:
-            self.engine.interrupt()
-        self.engine.resume_all()
+            self.engine.stops.interrupt()
+        self.engine.stops.resume_all()
         self.engine.breakpoints.clear_of_client()
         self.is_initialized = False
         self.emit("terminated")
@@ -137,6 +137,11 @@ class Session:
     def sends_lines_only(self) -> bool:
         """True for a client whose setBreakpoints drops what a breakpoint has beside its line."""
         return self.client_id == "jupyterlab"
+
+    def thread(self, id_: int) -> int:
+        """Return the thread that a client means: JupyterLab names 1, whichever has stopped."""
+        stop = self.engine.stops.current
+        return stop.thread_id if stop is not None and id_ == 1 and self.sends_lines_only else id_
 
     def emit(self, event: str, body: Json | None = None) -> None:
         """Send an event, in the order of the calls."""

@@ -1,0 +1,1 @@
+"""Stops, steps and inspects the Python code of this process; standard library only."""

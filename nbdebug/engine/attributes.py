@@ -33,6 +33,7 @@ _UNTOLD = frozenset(
         "__annotations_cache__",
         "__abstractmethods__",
         "_abc_impl",
+        "co_lnotab",  # deprecated: warns
     }
 )
 

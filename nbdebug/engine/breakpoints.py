@@ -66,7 +66,14 @@ class Breakpoint:
     def info(self) -> BreakpointInfo:
         """Return how it stands now."""
         return BreakpointInfo(
-            self.id, self.spec, self.state, self.path, self.line, self.message, self.hits, self.enabled
+            self.id,
+            self.spec,
+            self.state,
+            self.path,
+            self.line,
+            self.message,
+            self.hits,
+            self.enabled,
         )
 
 
@@ -76,7 +83,9 @@ class Reports:
 
     changed: Callable[[BreakpointInfo, str], None] = lambda info, reason: None
     log: Callable[[str, Location], None] = lambda text, location: None
-    condition_failed: Callable[[BreakpointInfo, str, Location], None] = lambda info, text, location: None
+    condition_failed: Callable[[BreakpointInfo, str, Location], None] = (
+        lambda info, text, location: None
+    )
     show: Callable[[object], str] = str
 
 
@@ -105,15 +114,21 @@ class BreakpointTable:
 
     # -- what clients ask for
 
-    def set_lines(self, path: str, specs: Sequence[BreakpointSpec], keep_extras: bool) -> list[BreakpointInfo]:
-        """Make ``specs`` the client's line breakpoints of the source ``path``; return each as it is.
+    def set_lines(
+        self, path: str, specs: Sequence[BreakpointSpec], keep_extras: bool
+    ) -> list[BreakpointInfo]:
+        """Make ``specs`` the client's breakpoints in the source ``path``; return each as it is.
 
         One that was there keeps its id and hits. With ``keep_extras`` a plain spec keeps the
         condition, hit condition and log message that the line already has.
         """
         with self._lock:
             canonical = self._sources.canonical(path)
-            there = {b.spec.target.line: b for b in self._lines_in(canonical) if isinstance(b.spec.target, LineTarget)}
+            there = {
+                b.spec.target.line: b
+                for b in self._lines_in(canonical)
+                if isinstance(b.spec.target, LineTarget)
+            }
             moved = {b.line: b for b in there.values() if b.line is not None}
             kept: list[Breakpoint] = []
             for spec in specs:
@@ -233,13 +248,19 @@ class BreakpointTable:
             if frame is not None:
                 self._resolve_module(code, frame)
             path = self._sources.canonical(code.co_filename)
-            here = [b for b in self._lines_in(path) if b.enabled and b.state is not BreakpointState.FAILED]
+            here = [
+                b
+                for b in self._lines_in(path)
+                if b.enabled and b.state is not BreakpointState.FAILED
+            ]
             if here:
                 if frame is not None and is_top_level(code):
                     self._start_counting(path, here)
                 self._sources.mark_ran(path)
                 self._place(here, code, starts_anew=frame is not None and is_top_level(code))
-            functions = [b for b in self._functions() if b.enabled and _names_function(b, code, frame)]
+            functions = [
+                b for b in self._functions() if b.enabled and _names_function(b, code, frame)
+            ]
             self._bind(code, here, functions)
 
     # -- inside
@@ -262,7 +283,11 @@ class BreakpointTable:
             breakpoint_.reset_hits()
 
     def _lines_in(self, path: str) -> list[Breakpoint]:
-        return [b for b in self._breakpoints.values() if b.path == path or _path_of(b, self._sources) == path]
+        return [
+            b
+            for b in self._breakpoints.values()
+            if b.path == path or _path_of(b, self._sources) == path
+        ]
 
     def _functions(self) -> list[Breakpoint]:
         return [b for b in self._breakpoints.values() if isinstance(b.spec.target, FunctionTarget)]
@@ -276,7 +301,9 @@ class BreakpointTable:
             code = ref()
             if code is not None:
                 self.look(code, None)
-        active = any(b.enabled and b.state is not BreakpointState.FAILED for b in self._breakpoints.values())
+        active = any(
+            b.enabled and b.state is not BreakpointState.FAILED for b in self._breakpoints.values()
+        )
         self._monitor.want_globally(PURPOSE, monitor.PY_START | monitor.PY_RESUME if active else 0)
         if active:
             self._look_at_running_code()
@@ -285,7 +312,9 @@ class BreakpointTable:
     def _remember_names(self) -> None:
         paths = {b.path or _path_of(b, self._sources) for b in self._breakpoints.values()}
         self._base_names = frozenset(os.path.basename(p) for p in paths if p)
-        self._function_names = frozenset(str(b.spec.target).rpartition(".")[2] for b in self._functions())
+        self._function_names = frozenset(
+            str(b.spec.target).rpartition(".")[2] for b in self._functions()
+        )
         targets = [b.spec.target for b in self._breakpoints.values() if b.path is None]
         self._modules = frozenset(t.module for t in targets if isinstance(t, ModuleTarget))
         self._uninteresting_files = set()
@@ -322,7 +351,9 @@ class BreakpointTable:
         try:
             table = self._sources.table_of_text(path)
         except SyntaxError as error:
-            breakpoint_.message = f"The source doesn't compile now: {error.msg} (line {error.lineno})."
+            breakpoint_.message = (
+                f"The source doesn't compile now: {error.msg} (line {error.lineno})."
+            )
             return
         except (errors.SourceUnavailable, ValueError):
             breakpoint_.message = f"{path} isn't there yet."
@@ -338,11 +369,17 @@ class BreakpointTable:
         wanted = _line_of(breakpoint_)
         line = table.at_or_after(wanted) if wanted > 0 else None
         if line is None:
-            what = f"is past the last line with code, {table.last}" if table.last else "has no code after it"
+            what = (
+                f"is past the last line with code, {table.last}"
+                if table.last
+                else "has no code after it"
+            )
             _fail(breakpoint_, errors.NoCodeAtLine(f"Line {wanted} {what}."))
             return
         breakpoint_.line, breakpoint_.state = line, BreakpointState.BOUND
-        breakpoint_.message = "" if line == wanted else f"Line {wanted} has no code: moved to line {line}."
+        breakpoint_.message = (
+            "" if line == wanted else f"Line {wanted} has no code: moved to line {line}."
+        )
 
     def _place(self, here: list[Breakpoint], code: CodeType, starts_anew: bool) -> None:
         """Give this file's breakpoints their lines; those of a file that is run anew, once more."""
@@ -398,7 +435,9 @@ class BreakpointTable:
                 self.start_checks.pop(key, None)
                 self._monitor.disarm(code, PURPOSE)
             return
-        self.line_checks[key] = {line: self._check_of(found, code) for line, found in by_line.items()}
+        self.line_checks[key] = {
+            line: self._check_of(found, code) for line, found in by_line.items()
+        }
         mask = monitor.LINE
         if functions:
             self.start_checks[key] = self._check_of(functions, code)
@@ -441,11 +480,16 @@ class BreakpointTable:
             hits = [hit for check in checks if (hit := check(frame)) is not None]
             if not hits:
                 return None
-            return Hit(tuple(i for hit in hits for i in hit.ids), next((h.error for h in hits if h.error), ""))
+            return Hit(
+                tuple(i for hit in hits for i in hit.ids),
+                next((h.error for h in hits if h.error), ""),
+            )
 
         return check_all
 
-    def condition_raised(self, breakpoint_: Breakpoint, frame: FrameType, error: Exception) -> Hit | None:
+    def condition_raised(
+        self, breakpoint_: Breakpoint, frame: FrameType, error: Exception
+    ) -> Hit | None:
         """Report a condition that raised, once for each breakpoint; a Hit if that is to stop."""
         if breakpoint_.error_reported:
             return None
@@ -480,7 +524,11 @@ def _check_one(breakpoint_: Breakpoint, code: CodeType, table: BreakpointTable) 
     hit = Hit((breakpoint_.id,))
     counter = breakpoint_
     hit_test = conditions.compile_hit_condition(spec.hit_condition) if spec.hit_condition else None
-    message = conditions.compile_log_message(spec.log_message, code, table.show) if spec.log_message else None
+    message = (
+        conditions.compile_log_message(spec.log_message, code, table.show)
+        if spec.log_message
+        else None
+    )
 
     def count(frame: FrameType) -> Hit | None:
         number = next(counter.counter)

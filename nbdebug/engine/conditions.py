@@ -28,7 +28,9 @@ def check_expression(text: str) -> None:
         compile(text.strip(), "<condition>", "eval")
     except (SyntaxError, ValueError) as error:
         why = error.msg if isinstance(error, SyntaxError) else error
-        raise errors.BadCondition(f"The condition `{text}` isn't a Python expression: {why}.") from None
+        raise errors.BadCondition(
+            f"The condition `{text}` isn't a Python expression: {why}."
+        ) from None
 
 
 def compile_gate(text: str, code: CodeType, passed: Gate, raised: RaisedGate) -> Gate:
@@ -57,9 +59,9 @@ def compile_gate(text: str, code: CodeType, passed: Gate, raised: RaisedGate) ->
                 return passed(frame)
             return None
         except Exception as error:
-            if name not in frame.f_locals:
-                error = NameError(f"name '{name}' has no value yet")
-            return raised(frame, error)
+            if name in frame.f_locals:
+                return raised(frame, error)
+            return raised(frame, NameError(f"name '{name}' has no value yet"))
 
     return gate
 
@@ -111,7 +113,11 @@ def _local_names(expression: ast.expr, code: CodeType) -> list[str] | None:
 
 def _function_code(names: list[str], expression: ast.expr) -> CodeType:
     parameters = ast.arguments(
-        posonlyargs=[], args=[ast.arg(name) for name in names], kwonlyargs=[], kw_defaults=[], defaults=[]
+        posonlyargs=[],
+        args=[ast.arg(name) for name in names],
+        kwonlyargs=[],
+        kw_defaults=[],
+        defaults=[],
     )
     tree = ast.Expression(ast.Lambda(parameters, expression))
     module = compile(ast.fix_missing_locations(tree), "<nbdebug>", "eval")
@@ -148,7 +154,8 @@ def compile_log_message(text: str, code: CodeType, show: Callable[[object], str]
     template = _parse_template(text)
     shown = _ShowValues()
     body = ast.fix_missing_locations(shown.visit(template))
-    return _bind_show(expression_test(body, code), show) if shown.used else expression_test(body, code)
+    test = expression_test(body, code)
+    return _bind_show(test, show) if shown.used else test
 
 
 class _ShowValues(ast.NodeTransformer):
@@ -160,8 +167,8 @@ class _ShowValues(ast.NodeTransformer):
         self.used = True
         items: list[ast.expr] = []
         for part in node.values:
-            plain = isinstance(part, ast.FormattedValue) and part.conversion == -1 and part.format_spec is None
-            if plain and isinstance(part, ast.FormattedValue):
+            is_value = isinstance(part, ast.FormattedValue)
+            if is_value and part.conversion == -1 and part.format_spec is None:
                 items.append(ast.Tuple([part.value], ast.Load()))
             else:
                 items.append(ast.JoinedStr([part]))

@@ -49,7 +49,9 @@ def evaluate(text: str, frame: Frame) -> Any:
 def look(text: str, frame: Frame) -> Any:
     """Evaluate names, attributes and items only, for a hover. Raises EvaluationFailed for calls."""
     tree = _parse(text)
-    if not all(isinstance(node, (ast.Module, ast.Expr, *_LOOKING_PARTS)) for node in ast.walk(tree)):
+    if not all(
+        isinstance(node, (ast.Module, ast.Expr, *_LOOKING_PARTS)) for node in ast.walk(tree)
+    ):
         raise errors.EvaluationFailed(f"`{text}` isn't looked at on hover: it would run code.")
     return evaluate(text, frame)
 
@@ -77,7 +79,9 @@ def assign(target: str, value: str, frame: Frame) -> Any:
     return evaluate(target, frame)
 
 
-def completions(text: str, frame_names: Iterable[str], frame: Frame | None) -> list[tuple[str, str]]:
+def completions(
+    text: str, frame_names: Iterable[str], frame: Frame | None
+) -> list[tuple[str, str]]:
     """Return (word, kind) for what may complete the end of ``text``; kinds are DAP's."""
     match = re.search(r"((?:\w+\.)*)(\w*)$", text)
     owner, prefix = (match[1][:-1], match[2]) if match else ("", "")
@@ -117,6 +121,10 @@ def _in_frame(code: CodeType, frame: Frame) -> None:
 
 def write_back(frame: Frame, namespace: Any) -> None:
     """Push a changed ``f_locals`` snapshot back to a function's fast locals, where it is one."""
-    if compat.FRAME_LOCALS_WRITE_THROUGH or is_class_body(frame.f_code) or namespace is frame.f_globals:
+    if (
+        compat.FRAME_LOCALS_WRITE_THROUGH
+        or is_class_body(frame.f_code)
+        or namespace is frame.f_globals
+    ):
         return
     ctypes.pythonapi.PyFrame_LocalsToFast(ctypes.py_object(frame), ctypes.c_int(1))

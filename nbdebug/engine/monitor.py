@@ -88,6 +88,11 @@ class Monitor:
             self._armed.clear()
             self._global_wants.clear()
 
+    def forget_parent(self) -> None:
+        """In a forked child: turn all off; another thread may have held the lock at the fork."""
+        self._lock = threading.RLock()
+        self.stop()
+
     def arm(self, code: CodeType, purpose: str, mask: int) -> None:
         """Have ``purpose`` want ``mask`` of ``code``; locations that were disabled are enabled."""
         with self._lock:

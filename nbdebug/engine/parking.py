@@ -18,17 +18,17 @@ _GRACE_S = 0.5
 _INTERRUPT = object()
 
 
-class _Job:
+class _Job[T]:
     """One call that the parked thread is asked to make."""
 
     __slots__ = ("abandoned", "call", "done", "error", "result")
 
-    def __init__(self, call: Callable[[], Any]) -> None:
+    def __init__(self, call: Callable[[], T]) -> None:
         self.call = call
         self.done = threading.Lock()
         self.done.acquire()
         self.abandoned = False
-        self.result: Any = None
+        self.result: T
         self.error: BaseException | None = None
 
     def run(self) -> None:
@@ -44,10 +44,11 @@ class _Job:
 class ParkedThread:
     """One thread, from the event that stopped it until it runs on."""
 
-    def __init__(self, ident: int, frame: FrameType, stop: Stop | None) -> None:
+    def __init__(self, ident: int, frame: FrameType, stop: Stop, waits_for_others: bool) -> None:
         self.ident = ident
         self.frame = frame
         self.stop = stop
+        self.waits_for_others = waits_for_others
         self.was_released = False
         self._jobs: queue.SimpleQueue[object] = queue.SimpleQueue()
         self._busy = False
@@ -57,7 +58,7 @@ class ParkedThread:
 
         KeyboardInterrupt while no job runs ends the waiting and goes on to the user's code.
         """
-        with _interruptible(self):
+        with _Interruptible(self):
             while True:
                 job = self._jobs.get()
                 if job is _INTERRUPT:
@@ -79,14 +80,14 @@ class ParkedThread:
         """Have the thread go on with a KeyboardInterrupt, raised where it stopped."""
         self._jobs.put(_INTERRUPT)
 
-    def ask(self, call: Callable[[], Any], limit_s: float) -> Any:
+    def ask[T](self, call: Callable[[], T], limit_s: float) -> T:
         """Have the parked thread make ``call`` and return what it returns or raise what it raises.
 
         Raises TookTooLong after ``limit_s`` seconds and a little grace; the call may still run.
         """
         if threading.get_ident() == self.ident:
             return call()
-        job = _Job(call)
+        job: _Job[T] = _Job(call)
         self._jobs.put(job)
         if not job.done.acquire(timeout=limit_s + _GRACE_S):
             job.abandoned = True
@@ -105,7 +106,7 @@ class ParkedThread:
         return self._busy
 
 
-class _interruptible:
+class _Interruptible:
     """While it lasts, a SIGINT that some handler swallows still ends the waiting.
 
     asyncio's and ipykernel's handlers for running coroutines only schedule a cancellation, to

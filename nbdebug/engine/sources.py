@@ -31,7 +31,9 @@ class LineTable:
 
     def at_or_after(self, line: int) -> int | None:
         """Return the first line from ``line`` on that has code, or None."""
-        return line if line in self.lines else min((n for n in self.lines if n > line), default=None)
+        return (
+            line if line in self.lines else min((n for n in self.lines if n > line), default=None)
+        )
 
 
 class Sources:

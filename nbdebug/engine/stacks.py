@@ -12,6 +12,9 @@ from nbdebug import errors
 from nbdebug.engine.model import FrameInfo
 from nbdebug.engine.usercode import UserCode
 
+_Position = tuple[int, int | None, int | None]
+"""Column, end line, end column; 1-based."""
+
 
 class Stacks:
     """Turns frames into FrameInfos with fresh ids: JupyterLab takes a known id for no change."""
@@ -28,14 +31,15 @@ class Stacks:
         ``top`` is always among them, whoever's code it is. The machinery below the outermost user
         frame never is, and libraries in between only where just-my-code is off.
         """
-        shown = [frame for frame in _walk(top) if frame is top or self._user_code.is_user(frame)]
-        return shown
+        return [frame for frame in _walk(top) if frame is top or self._user_code.is_user(frame)]
 
-    def describe(self, ident: int, top: FrameType, start: int, levels: int) -> tuple[list[FrameInfo], int]:
-        """Return frames ``start`` to ``start + levels`` (0: all) of a stack, and its whole depth."""
+    def describe(
+        self, ident: int, top: FrameType, start: int, levels: int
+    ) -> tuple[list[FrameInfo], int]:
+        """Return frames ``start`` to ``start + levels`` (0: all) of a stack, and its depth."""
         frames = self.frames_of(top)
         page = frames[start : start + levels] if levels else frames[start:]
-        positions: dict[tuple[int, int], tuple[int, int | None, int | None]] = {}
+        positions: dict[tuple[int, int], _Position] = {}
         infos = []
         with self._lock:
             for frame in page:
@@ -57,7 +61,10 @@ class Stacks:
             self._frames = {i: known for i, known in self._frames.items() if known[0] != ident}
 
     def _info(
-        self, id_: int, frame: FrameType, positions: dict[tuple[int, int], tuple[int, int | None, int | None]]
+        self,
+        id_: int,
+        frame: FrameType,
+        positions: dict[tuple[int, int], _Position],
     ) -> FrameInfo:
         code, at = frame.f_code, frame.f_lasti
         key = id(code), at
@@ -83,10 +90,10 @@ def _walk(frame: FrameType | None) -> Iterator[FrameType]:
         frame = frame.f_back
 
 
-def _position(code: CodeType, at: int) -> tuple[int, int | None, int | None]:
-    """Return (column, end line, end column) of an instruction, 1-based, (1, None, None) if unknown."""
+def _position(code: CodeType, at: int) -> _Position:
+    """Return (column, end line, end column) of an instruction, or (1, None, None)."""
     place = next(itertools.islice(code.co_positions(), max(at, 0) // 2, None), None)
     if place is None or place[2] is None:
         return 1, None, None
     _, end_line, column, end_column = place
-    return column + 1, end_line, None if end_column is None else end_column + 1
+    return (column or 0) + 1, end_line, None if end_column is None else end_column + 1

@@ -83,6 +83,11 @@ class Stepper:
             self._monitor.disarm_all(PURPOSE)
         self._watch_starts()
 
+    def end_all(self) -> None:
+        """Forget every step."""
+        for ident in list(self.steps):
+            self.end(ident)
+
     def stops_at_line(self, step: Step, frame: FrameType, line: int) -> bool:
         """Decide at a LINE event of the step's thread."""
         if frame is step.arriving:
@@ -116,9 +121,9 @@ class Stepper:
     def enters(self, step: Step, frame: FrameType) -> None:
         """Take note of a frame that starts or resumes in the step's thread."""
         code = frame.f_code
-        if step.follow is not None and is_top_level(code) and code.co_filename == step.follow:
-            self._arrive(step, frame)
-        elif step.kind is StepKind.INTO and step.follow is None and self._user_code.is_user(frame):
+        if (step.follow is not None and is_top_level(code) and code.co_filename == step.follow) or (
+            step.kind is StepKind.INTO and step.follow is None and self._user_code.is_user(frame)
+        ):
             self._arrive(step, frame)
 
     def _arrive(self, step: Step, frame: FrameType) -> None:

@@ -76,7 +76,7 @@ class UserCode:
     def _decide(self, path: str, module: str) -> bool:
         if path.startswith(self._cells):
             return True
-        if path.startswith(_OWN_FOLDER) or path.startswith("<frozen "):
+        if path.startswith((_OWN_FOLDER, "<frozen ")):
             return False
         for rule in self.rules:
             if rule.matches(path, module):
@@ -85,14 +85,16 @@ class UserCode:
             return False
         if not self.just_my_code:
             return True
-        return not (path.startswith("<") or path.startswith(self._libraries))
+        return not path.startswith(("<", *self._libraries))
 
 
 def _library_folders() -> tuple[str, ...]:
     names = ("stdlib", "platstdlib", "purelib", "platlib")
     folders = {sysconfig.get_path(name) for name in names} | {os.path.dirname(os.__file__)}
     folders |= {*site.getsitepackages(), site.getusersitepackages()}
-    folders |= {os.path.join(p, "lib", f"python{sys.version_info[0]}.{sys.version_info[1]}") for p in
-                (sys.prefix, sys.base_prefix)}
+    folders |= {
+        os.path.join(p, "lib", f"python{sys.version_info[0]}.{sys.version_info[1]}")
+        for p in (sys.prefix, sys.base_prefix)
+    }
     both = {f for f in folders if f} | {os.path.realpath(f) for f in folders if f}
     return tuple(folder.rstrip(os.sep) + os.sep for folder in both)

@@ -44,7 +44,6 @@ class _Node:
 
     view: View
     read: Callable[[], object]
-    is_lazy: bool = False
     seen: dict[str, int] = field(default_factory=dict)
 
 
@@ -224,11 +223,9 @@ class VariableStore:
             raise StaleReference(f"The reference {reference} is not of the present stop.")
         return node
 
-    def _register(
-        self, view: View, read: Callable[[], object] | None, is_lazy: bool = False
-    ) -> int:
+    def _register(self, view: View, read: Callable[[], object] | None) -> int:
         reference = next(self._references)
-        self._nodes[reference] = _Node(view, read or _nothing, is_lazy)
+        self._nodes[reference] = _Node(view, read or _nothing)
         return reference
 
     def _hidden_in(self, namespace: dict[str, Any]) -> Callable[[str, object], bool] | None:
@@ -300,16 +297,19 @@ class VariableStore:
         if position == _AMBIGUOUS:
             raise NotAssignable(f"More than one child has the name {name}.")
         if position is None:
-            named = view.named()
+            named = self._named(view)
             groups = [child.view for child in named if isinstance(child.view, Group)]
             for child in [*named, *(c for group in groups for c in group.named())]:
                 if child.name == name:
                     return child
-            position = view.position_of(name)
-        if position is not None:
-            for child in view.indexed(position, position + 1):
-                if child.name == name:
-                    return child
+        try:
+            position = view.position_of(name) if position is None else position
+            at = [] if position is None else view.indexed(position, position + 1)
+        except Exception as error:  # what runs here is the value's own code, or a library's
+            raise UnknownVariable(f"{name} can't be had: {error_text(error)}") from None
+        for child in at:
+            if child.name == name:
+                return child
         raise UnknownVariable(f"There is no {name} here.")
 
     def _variable(self, child: Child, is_place: bool = True) -> Variable:

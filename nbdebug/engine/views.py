@@ -22,6 +22,7 @@ from nbdebug.engine.value_text import Text, Writer, error_text
 
 _KEY_CHARS = 200
 _LITERAL_CHARS = 500
+_LONG_NUMBER = 20
 
 
 @dataclass(slots=True)
@@ -69,7 +70,7 @@ class View:
 
     def position_of(self, name: str) -> int | None:
         """The position whose child may have this name, None if it can't be told."""
-        return int(name) if name.isdecimal() else None
+        return int(name) if name.isdecimal() and len(name) < _LONG_NUMBER else None
 
 
 class Part(View):

@@ -4,7 +4,6 @@ Owns the traits; each change is passed on to the engine at once.
 """
 
 import os
-from typing import Any
 
 from traitlets import Bool, Enum, Float, Int, Unicode
 from traitlets import List as ListTrait
@@ -29,11 +28,14 @@ class Nbdebug(Configurable):
     condition_errors = Enum(
         ("stop", "output"), "stop", help="What a condition that raises does, once for a breakpoint."
     ).tag(config=True)
-    repr_limit_s = Float(0.5, help="Seconds that one `__repr__` or property may take.").tag(config=True)
+    repr_limit_s = Float(0.5, help="Seconds that one `__repr__` or property may take.").tag(
+        config=True
+    )
     evaluate_limit_s = Float(10.0, help="Seconds that one evaluation may take.").tag(config=True)
     value_chars = Int(2000, help="Characters of one value that are shown.").tag(config=True)
     log_dir = Unicode(
-        os.environ.get("NBDEBUG_LOG", ""), help="Folder for a log of every message (or NBDEBUG_LOG)."
+        os.environ.get("NBDEBUG_LOG", ""),
+        help="Folder for a log of every message (or NBDEBUG_LOG).",
     ).tag(config=True)
 
     @property
@@ -47,15 +49,15 @@ class Nbdebug(Configurable):
         self.observe(lambda change: self._configure(engine))
 
     def _configure(self, engine: Engine) -> None:
-        rules = [_rule(True, text) for text in self.include] + [_rule(False, t) for t in self.exclude]
+        rules = [_rule(True, text) for text in self.include] + [
+            _rule(False, t) for t in self.exclude
+        ]
         engine.user_code.configure(just_my_code=self.just_my_code, rules=tuple(rules))
-        engine.stop_other_threads = self.stop_other_threads
+        engine.stops.stop_other_threads = self.stop_other_threads
         engine.breakpoints.stop_on_condition_error = self.condition_errors == "stop"
-        engine.set_limits(self.limits)
+        engine.inspector.limits = self.limits
 
 
 def _rule(include: bool, text: str) -> Rule:
     is_path = os.sep in text or "*" in text
     return Rule(include, path=os.path.expanduser(text)) if is_path else Rule(include, module=text)
-
-

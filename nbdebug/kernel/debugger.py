@@ -65,7 +65,7 @@ class KernelDebugger:
         engine = self.session.engine
         engine.sources.is_cell = self.cells.is_cell
         engine.sources.transform = self.cells.transform
-        engine.hidden = self.cells.is_hidden
+        engine.inspector.hidden = self.cells.is_hidden
         engine.threads.is_service = _serves_kernel
         engine.user_code.configure(
             cells=self.cells.prefixes,
@@ -141,13 +141,17 @@ class KernelDebugger:
     def _shut_down(self, restart: bool) -> Any:
         """End what is stopped before the kernel waits for its threads to end."""
         self.session.is_attached = False
-        self.session.engine.interrupt()
+        self.session.engine.stops.interrupt()
         return self._before_shutdown(restart)
 
 
 def _serves_kernel(thread: Any) -> bool:
     # IPython's own; ipykernel's threads carry pydevd's mark, which the engine knows.
-    return type(thread).__name__ in ("HistorySavingThread", "ParentPollerUnix", "ParentPollerWindows")
+    return type(thread).__name__ in (
+        "HistorySavingThread",
+        "ParentPollerUnix",
+        "ParentPollerWindows",
+    )
 
 
 def debugger_of(shell: Any) -> KernelDebugger:

@@ -16,7 +16,9 @@ def load(shell: Any) -> None:
     Raises NotSupported where there is no kernel, NoToolId.
     """
     if not hasattr(shell, "kernel"):
-        raise errors.NotSupported("nbdebug debugs Jupyter kernels; plain IPython has no client that could ask it.")
+        raise errors.NotSupported(
+            "nbdebug debugs Jupyter kernels; plain IPython has no client that could ask it."
+        )
     try:
         debugger_of(shell)
     except errors.NotStarted:

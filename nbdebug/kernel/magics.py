@@ -176,19 +176,23 @@ class NbdebugMagics(Magics):
             return f"{target.module}:{line}"
         if self._debugger.cells.is_cell(target.path):
             return f"cell {os.path.splitext(os.path.basename(target.path))[0]}:{line}"
-        return f"{os.path.relpath(target.path)}:{line}" if _is_below(target.path) else f"{target.path}:{line}"
+        return (
+            f"{os.path.relpath(target.path)}:{line}"
+            if _is_below(target.path)
+            else f"{target.path}:{line}"
+        )
 
     def _stack(self, line: str) -> Table:
         if line not in ("", "all"):
             raise errors.UsageError(f"`%stack` doesn't know `{line}`.")
         engine = self._debugger.session.engine
-        stop = engine.current_stop
-        threads = engine.list_threads()
+        stop = engine.stops.current
+        threads = engine.inspector.threads()
         if stop is not None and not line:
             threads = [thread for thread in threads if thread.id == stop.thread_id]
         rows = []
         for thread in threads:
-            frames, _ = engine.stack(thread.id)
+            frames, _ = engine.inspector.stack(thread.id)
             for index, frame in enumerate(frames):
                 name = "" if index else f"{thread.name} ({thread.state})"
                 path = "this cell" if self._debugger.cells.is_cell(frame.path) else frame.path
@@ -203,10 +207,15 @@ class NbdebugMagics(Magics):
         engine = session.engine
         client = f"open ({session.client_id or 'unnamed'})" if session.is_attached else "not open"
         hint = "" if session.is_attached else "; stops are printed and the run goes on"
-        stop = engine.current_stop
+        stop = engine.stops.current
         rows = [
             ["version", __version__],
-            ["engine", "on" if engine.is_started else "off: it failed, see the message above; reload to try again"],
+            [
+                "engine",
+                "on"
+                if engine.is_started
+                else "off: it failed, see the message above; reload to try again",
+            ],
             ["debugger client", client + hint],
             ["stopped", stop.description if stop is not None else "no"],
             ["breakpoints", str(len(engine.breakpoints.infos()))],

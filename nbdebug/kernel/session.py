@@ -45,8 +45,8 @@ class KernelSession(Session):
         path = stop.location.path
         where = "this cell" if self.cells.is_cell(path) else os.path.basename(path)
         print(
-            f"nbdebug: {stop.description.rstrip('.')} of {where}; going on, for no debugger is open. "
-            "To stop there, press the bug in the notebook's toolbar and run it again.",
+            f"nbdebug: {stop.description.rstrip('.')} of {where}; no debugger is open, so the run "
+            "goes on. To stop there, press the bug in the notebook's toolbar and run it again.",
             file=sys.stderr,
         )
 
@@ -89,7 +89,7 @@ class KernelSession(Session):
         if not started.wait(_IDLE_LIMIT_S):
             started.set()
             raise errors.ThreadIsRunning("The kernel is busy, and nothing is stopped.")
-        if not done.wait(self.engine.limits.evaluate_s + 1):
+        if not done.wait(self.engine.inspector.limits.evaluate_s + 1):
             raise errors.TookTooLong("The main thread didn't answer in time.")
         if failure:
             raise failure[0]
@@ -122,8 +122,10 @@ def debug_info(session: KernelSession, arguments: m.Nothing) -> Json:
         "hashSeed": get_tmp_hash_seed(),
         "tmpFilePrefix": get_tmp_directory() + os.sep,
         "tmpFileSuffix": ".py",
-        "breakpoints": [{"source": path, "breakpoints": found} for path, found in by_source.items()],
-        "stoppedThreads": session.engine.stopped_thread_ids(),
+        "breakpoints": [
+            {"source": path, "breakpoints": found} for path, found in by_source.items()
+        ],
+        "stoppedThreads": session.engine.stops.thread_ids(),
         "richRendering": True,
         "exceptionPaths": [],
         "copyToGlobals": True,
@@ -131,7 +133,7 @@ def debug_info(session: KernelSession, arguments: m.Nothing) -> Json:
 
 
 def inspect_variables(session: KernelSession, arguments: m.Nothing) -> Json:
-    found = session.engine.idle_view(session.kernel.shell.user_ns)
+    found = session.engine.inspector.idle_view(session.kernel.shell.user_ns)
     return {"variables": [m.variable_body(variable) for variable in found]}
 
 
@@ -148,10 +150,14 @@ def rich_inspect_variables(session: KernelSession, arguments: k.RichInspectArgum
         return {"data": data, "metadata": {key: v for key, v in metadata.items() if key in data}}
 
     engine = session.engine
-    if engine.current_stop is not None:
-        rendered: Json = engine.in_frame(arguments.frame_id, render, engine.limits.evaluate_s)
+    if engine.stops.current is not None:
+        rendered: Json = engine.inspector.in_frame(
+            arguments.frame_id, render, engine.inspector.limits.evaluate_s
+        )
     else:
-        rendered = session.on_main_thread(lambda: _bounded(session, lambda: render(_idle_frame(session))))
+        rendered = session.on_main_thread(
+            lambda: _bounded(session, lambda: render(_idle_frame(session)))
+        )
     return rendered
 
 
@@ -163,24 +169,26 @@ def copy_to_globals(session: KernelSession, arguments: k.CopyToGlobalsArguments)
     def copy(frame: Any) -> Any:
         value = evaluate.evaluate(source, frame)
         frame.f_globals[destination] = value
-        return session.engine.view_of(value, destination)
+        return session.engine.inspector.view_of(value, destination)
 
-    new = session.engine.in_frame(arguments.src_frame_id, copy, session.engine.limits.evaluate_s)
+    new = session.engine.inspector.in_frame(
+        arguments.src_frame_id, copy, session.engine.inspector.limits.evaluate_s
+    )
     return {"value": new.value, **m.value_body(new)}
 
 
 def evaluate_(session: KernelSession, arguments: m.EvaluateArguments) -> Json:
     engine = session.engine
     text, context = arguments.expression, arguments.context
-    if engine.current_stop is not None:
-        found = engine.evaluate(text, arguments.frame_id, context)
+    if engine.stops.current is not None:
+        found = engine.inspector.evaluate(text, arguments.frame_id, context)
         result = "" if context == "repl" and found.type == "NoneType" else found.value
         return {"result": result, **m.value_body(found)}
 
     def run() -> Json:
         look = evaluate.look if context == "hover" else evaluate.evaluate
         value = _bounded(session, lambda: look(text, _idle_frame(session)))
-        view = engine.view_of(value, text, whole=context == "clipboard")
+        view = engine.inspector.view_of(value, text, whole=context == "clipboard")
         result = view.value
         if context == "repl":  # as a console prints it, and as ipykernel's tests expect
             result = value if type(value) is str else "" if value is None else result
@@ -214,7 +222,7 @@ def _idle_frame(session: KernelSession) -> evaluate.NamespaceFrame:
 
 
 def _bounded(session: KernelSession, call: Callable[[], Any]) -> Any:
-    return session.engine.run_bounded(call, session.engine.limits.evaluate_s)
+    return session.engine.inspector.run_bounded(call, session.engine.inspector.limits.evaluate_s)
 
 
 KernelSession.requests = {
@@ -222,10 +230,15 @@ KernelSession.requests = {
     "dumpCell": Request(k.DumpCellArguments, dump_cell, needs_start=False),
     "debugInfo": Request(m.Nothing, debug_info, needs_start=False),
     "inspectVariables": Request(m.Nothing, inspect_variables, needs_start=False),
-    "richInspectVariables": Request(k.RichInspectArguments, rich_inspect_variables, needs_start=False),
+    "richInspectVariables": Request(
+        k.RichInspectArguments, rich_inspect_variables, needs_start=False
+    ),
     "copyToGlobals": Request(k.CopyToGlobalsArguments, copy_to_globals, needs_start=False),
     "modules": Request(
-        m.ModulesArguments, REQUESTS["modules"].run, {"supportsModulesRequest": True}, needs_start=False
+        m.ModulesArguments,
+        REQUESTS["modules"].run,
+        {"supportsModulesRequest": True},
+        needs_start=False,
     ),
     "variables": Request(m.VariablesArguments, REQUESTS["variables"].run, needs_start=False),
     "evaluate": Request(m.EvaluateArguments, evaluate_, REQUESTS["evaluate"].capabilities),

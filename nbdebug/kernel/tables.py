@@ -10,7 +10,9 @@ from html import escape
 class Table:
     """Rows under headings; a notebook shows HTML, a terminal aligned text."""
 
-    def __init__(self, headings: Sequence[str], rows: Sequence[Sequence[str]], empty: str = "") -> None:
+    def __init__(
+        self, headings: Sequence[str], rows: Sequence[Sequence[str]], empty: str = ""
+    ) -> None:
         self.headings = headings
         self.rows = rows
         self.empty = empty
@@ -31,7 +33,8 @@ class Table:
         left = ' style="text-align: left"'
         head = "".join(f"<th{left}>{escape(cell)}</th>" for cell in self.headings)
         body = "".join(
-            "<tr>" + "".join(f"<td{left}>{_cell(cell)}</td>" for cell in row) + "</tr>" for row in self.rows
+            "<tr>" + "".join(f"<td{left}>{_cell(cell)}</td>" for cell in row) + "</tr>"
+            for row in self.rows
         )
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 

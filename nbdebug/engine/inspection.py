@@ -1,0 +1,218 @@
+"""What a client may see and change at a stop.
+
+Owns the frame ids and variable references; must not know how threads stop. Called on a client's
+thread; what touches the user's objects is asked of the stopped thread, which does it in its own
+frame, and every such wait has a limit.
+"""
+
+import itertools
+import traceback
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, Literal
+
+from nbdebug import errors
+from nbdebug.engine import evaluate
+from nbdebug.engine.bounded import Bounded
+from nbdebug.engine.model import FrameInfo, Limits, Scope, ThreadInfo, Variable
+from nbdebug.engine.stacks import Stacks
+from nbdebug.engine.stops import Stops
+from nbdebug.engine.threads import Threads, top_frame
+from nbdebug.engine.usercode import UserCode
+from nbdebug.engine.variables import VariableStore
+
+_LOOK_LIMIT_S = 5.0
+
+
+class Inspector:
+    """Stacks, variables and evaluation for the present stop, and variables while there is none."""
+
+    def __init__(self, stops: Stops, threads: Threads, user_code: UserCode, limits: Limits) -> None:
+        self.bounded = Bounded()
+        self.hidden: Callable[[str, object, dict[str, Any]], bool] | None = None
+        """Says of a global (name, value, namespace) whether it is the host's, not the user's."""
+        self._stops = stops
+        self._threads = threads
+        self._user_code = user_code
+        self._limits = limits
+        self._stacks = Stacks(user_code)
+        self._references = itertools.count(1000)
+        self._variables = self._new_store(run_code=True)
+        self._idle_variables = self._new_store(run_code=False)
+        stops.on_leave = self._forget
+
+    @property
+    def limits(self) -> Limits:
+        """What a look may cost."""
+        return self._limits
+
+    @limits.setter
+    def limits(self, limits: Limits) -> None:
+        self._limits = self._variables.limits = self._idle_variables.limits = limits
+
+    # -- threads and stacks: no user code runs for them
+
+    def threads(self) -> list[ThreadInfo]:
+        """Return the user threads."""
+        self._threads.forget_dead()
+        stopped = set(self._stops.thread_ids())
+        return [
+            ThreadInfo(id_, name, "stopped" if id_ in stopped else "running")
+            for ident, name in self._threads.users().items()
+            for id_ in (self._threads.id_of(ident),)
+        ]
+
+    def stack(self, thread_id: int, start: int = 0, levels: int = 0) -> tuple[list[FrameInfo], int]:
+        """Return a page of a thread's frames and the stack's depth; ``levels`` 0 means all.
+
+        Raises UnknownThread.
+        """
+        ident = self._threads.ident_of(thread_id)
+        parked = self._stops.parked(ident)
+        top = self._user_code.nearest(top_frame(ident)) if parked is None else parked.frame
+        return ([], 0) if top is None else self._stacks.describe(ident, top, start, levels)
+
+    # -- on the stopped thread
+
+    def scopes(self, frame_id: int) -> list[Scope]:
+        """Return a frame's scopes. Raises UnknownFrame, NotStopped."""
+        ident, frame = self._stacks.frame(frame_id)
+        return self._ask(ident, lambda: self._variables.scopes(frame), _LOOK_LIMIT_S)
+
+    def variables(
+        self,
+        reference: int,
+        start: int = 0,
+        count: int = 0,
+        filter_: Literal["indexed", "named"] | None = None,
+    ) -> list[Variable]:
+        """Return a page of what a reference holds. Raises StaleReference."""
+        if self._stops.current is None:
+            return self._idle_variables.children(reference, start, count, filter_)
+        current = self._stops.require_current()
+        return current.ask(
+            lambda: self._variables.children(reference, start, count, filter_),
+            # A page of values each of whose repr takes as long as it may.
+            _LOOK_LIMIT_S + self._limits.repr_s * 20,
+        )
+
+    def set_variable(self, reference: int, name: str, value: str) -> Variable:
+        """Assign to a child of a reference the value of an expression in the stopped frame.
+
+        Raises StaleReference, UnknownVariable, NotAssignable, EvaluationFailed, TookTooLong.
+        """
+
+        def assign(frame: FrameType) -> Variable:
+            new = self.run_bounded(lambda: evaluate.evaluate(value, frame), self._limits.evaluate_s)
+            return self._variables.set(reference, name, new)
+
+        return self._in(None, assign, self._limits.evaluate_s)
+
+    def evaluate(self, text: str, frame_id: int | None, context: str = "repl") -> Variable:
+        """Evaluate in a frame (of the stopped thread, if none is named); return the value's view.
+
+        ``context`` is DAP's: "hover" only looks at names, attributes and items; "clipboard" gives
+        the text in full. Raises EvaluationFailed with what the text raised, TookTooLong.
+        """
+        run = evaluate.look if context == "hover" else evaluate.evaluate
+        seconds = self._limits.evaluate_s
+
+        def evaluate_in(frame: FrameType) -> Variable:
+            value = self.run_bounded(lambda: run(text, frame), seconds)
+            return self.view_of(value, text, whole=context == "clipboard")
+
+        return self._in(frame_id, evaluate_in, seconds)
+
+    def set_expression(self, target: str, value: str, frame_id: int | None) -> Variable:
+        """Assign in a frame. Raises NotAssignable, EvaluationFailed, TookTooLong."""
+
+        def assign(frame: FrameType) -> Variable:
+            seconds = self._limits.evaluate_s
+            new = self.run_bounded(lambda: evaluate.assign(target, value, frame), seconds)
+            return self._variables.view("", new, target)
+
+        return self._in(frame_id, assign, self._limits.evaluate_s)
+
+    def completions(self, text: str, frame_id: int | None) -> list[tuple[str, str]]:
+        """Return what may complete the end of ``text`` in a frame. Raises NotStopped."""
+
+        def complete(frame: FrameType) -> list[tuple[str, str]]:
+            return evaluate.completions(text, {*frame.f_locals, *frame.f_globals}, frame)
+
+        return self.in_frame(frame_id, complete, _LOOK_LIMIT_S)
+
+    def in_frame[T](
+        self, frame_id: int | None, call: Callable[[FrameType], T], limit_s: float
+    ) -> T:
+        """Run ``call`` with a frame on its stopped thread.
+
+        Raises EvaluationFailed with what it raised, TookTooLong, UnknownFrame, NotStopped.
+        """
+        return self._in(
+            frame_id, lambda frame: self.run_bounded(lambda: call(frame), limit_s), limit_s
+        )
+
+    # -- on the calling thread
+
+    def idle_view(self, namespace: dict[str, Any]) -> list[Variable]:
+        """Return a namespace's variables while nothing is stopped, running none of the user's code.
+
+        The references hold until the next call.
+        """
+        self._idle_variables.clear()
+        return self._idle_variables.namespace(namespace)
+
+    def view_of(self, value: object, text: str, whole: bool = False) -> Variable:
+        """Return the view of what ``text`` evaluated to, on the thread that may run its repr."""
+        store = self._idle_variables if self._stops.current is None else self._variables
+        return store.view("", value, text if evaluate.is_place(text) else None, whole=whole)
+
+    def run_bounded[T](self, call: Callable[[], T], seconds: float) -> T:
+        """Run the user's text on the calling thread, for at most ``seconds``.
+
+        Raises EvaluationFailed with what it raised, in Python's words; TookTooLong.
+        """
+        try:
+            return self.bounded.call(call, seconds)
+        except errors.NbdebugError:
+            raise
+        except BaseException as error:
+            said = "".join(traceback.format_exception_only(error)).strip()
+            raise errors.EvaluationFailed(said) from None
+
+    def text(self, value: object) -> str:
+        """Return a bounded text of a value, as a log message shows it."""
+        return value if type(value) is str else self._variables.text(value)
+
+    def close(self) -> None:
+        """Void every reference and end the watchdog."""
+        self._variables.clear()
+        self._idle_variables.clear()
+        self.bounded.close()
+
+    # -- inside
+
+    def _in[T](self, frame_id: int | None, call: Callable[[FrameType], T], limit_s: float) -> T:
+        current = self._stops.require_current()
+        ident, frame = current.ident, current.frame
+        if frame_id is not None:
+            ident, frame = self._stacks.frame(frame_id)
+        return self._ask(ident, lambda: call(frame), limit_s)
+
+    def _ask[T](self, ident: int, call: Callable[[], T], limit_s: float) -> T:
+        # A thread that is blocked in native code can't be asked: the stopped one looks for it.
+        parked = self._stops.parked(ident) or self._stops.require_current()
+        return parked.ask(call, limit_s)
+
+    def _forget(self, ident: int, was_current: bool) -> None:
+        self._stacks.forget(ident)
+        if was_current:
+            self._variables.clear()
+
+    def _new_store(self, run_code: bool) -> VariableStore:
+        def is_hidden(name: str, value: object, namespace: dict[str, Any]) -> bool:
+            return self.hidden is not None and self.hidden(name, value, namespace)
+
+        return VariableStore(
+            self.bounded, self._limits, self._references, is_hidden, run_code=run_code
+        )

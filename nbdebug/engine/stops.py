@@ -1,0 +1,303 @@
+"""Which threads are stopped, and how they run on.
+
+Owns the parked threads and the one lock over them; must not know what a client sees of a stop.
+`stop_here` runs on the user's thread, called by the tracer; the rest on a client's thread. There is
+one stop at a time that clients are told of: a second thread that hits something waits, parked, and
+its stop is told when the first has gone on.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import Protocol
+
+from nbdebug import errors
+from nbdebug.engine import monitor
+from nbdebug.engine.breakpoints import Hit, location_of
+from nbdebug.engine.model import Location, StepKind, Stop, StopReason
+from nbdebug.engine.monitor import Monitor
+from nbdebug.engine.parking import ParkedThread
+from nbdebug.engine.stepping import Stepper
+from nbdebug.engine.threads import Threads, top_frame
+from nbdebug.engine.usercode import UserCode
+
+PURPOSE = "pause"
+
+
+class StopListener(Protocol):
+    """Who is told of stops. Called on the thread where it happens; must not block."""
+
+    def can_resume(self) -> bool:
+        """True if a client is there that will let a stopped thread run on."""
+
+    def stopped(self, stop: Stop) -> None:
+        """A thread has stopped, and waits."""
+
+    def passed(self, stop: Stop) -> None:
+        """A thread would have stopped, but nobody could let it run on."""
+
+    def continued(self, thread_id: int, all_threads: bool) -> None:
+        """The thread, or all, run on."""
+
+
+class Stops:
+    """Stops and resumes the user's threads."""
+
+    def __init__(
+        self,
+        listener: StopListener,
+        monitor_: Monitor,
+        stepper: Stepper,
+        threads: Threads,
+        user_code: UserCode,
+    ) -> None:
+        self.stop_other_threads = True
+        self.asked: dict[int, StopReason | None] = {}
+        """Threads that are to stop at their next event: ident -> why (None: as others have)."""
+        self.on_leave: Callable[[int, bool], None] = lambda ident, was_current: None
+        """Called when a parked thread runs on: what was given out for its stop is void."""
+        self._listener = listener
+        self._monitor = monitor_
+        self._stepper = stepper
+        self._threads = threads
+        self._user_code = user_code
+        self._parked: dict[int, ParkedThread] = {}
+        self._current: ParkedThread | None = None
+        # Held for moments, never while user code or a client is called.
+        self._lock = threading.RLock()
+
+    # -- on user threads
+
+    def stop_here(
+        self, frame: FrameType, reason: StopReason | None, hit: Hit | None = None
+    ) -> None:
+        """Hold the calling thread in ``frame`` until a client lets it run on."""
+        ident = threading.get_ident()
+        stop = self._describe(ident, frame, reason, hit)
+        if reason is not None and not self._listener.can_resume():
+            self._listener.passed(stop)
+            return
+        parked = ParkedThread(ident, frame, stop, waits_for_others=reason is None)
+        with self._lock:
+            holding = self._current is not None and not self._current.was_released
+            if parked.waits_for_others and not holding:
+                return  # what it was to wait for is over
+            self._stepper.end(ident)
+            self._parked[ident] = parked
+            announce = self._current is None
+            if announce:
+                self._current = parked
+        try:
+            if announce:
+                self._announce(parked)
+            parked.serve()
+        finally:
+            self._leave(parked)
+
+    def run_ended(self) -> None:
+        """Take note that the calling thread's run has ended: its step and pause have, too."""
+        ident = threading.get_ident()
+        self._stepper.end(ident)
+        if self.asked.pop(ident, self) is not self and not self.asked:
+            self._stop_asking()
+
+    # -- on a client's thread
+
+    @property
+    def current(self) -> Stop | None:
+        """The stop that clients were told of, or None."""
+        current = self._current
+        return None if current is None else current.stop
+
+    def thread_ids(self) -> list[int]:
+        """Return the ids of the threads that wait."""
+        with self._lock:
+            return [self._threads.id_of(ident) for ident in self._parked]
+
+    def parked(self, ident: int) -> ParkedThread | None:
+        """Return the thread if it waits."""
+        return self._parked.get(ident)
+
+    def require_current(self) -> ParkedThread:
+        """Return the thread of the present stop. Raises NotStopped."""
+        current = self._current
+        if current is None:
+            raise errors.NotStopped("Nothing is stopped.")
+        return current
+
+    def resume(self, thread_id: int, single: bool = False) -> None:
+        """Let the stopped thread run on, and with it, unless ``single``, all others.
+
+        Raises UnknownThread, NotStopped.
+        """
+        self._release(self._require(thread_id), single)
+
+    def step(self, thread_id: int, kind: StepKind, single: bool = False) -> None:
+        """Let the stopped thread make one step. Raises UnknownThread, NotStopped."""
+        parked = self._require(thread_id)
+        self._stepper.begin(parked.ident, kind, parked.frame)
+        self._release(parked, single)
+
+    def pause(self, thread_id: int) -> None:
+        """Have a running thread stop at its next line of user code. Raises UnknownThread."""
+        ident = self._threads.ident_of(thread_id)
+        with self._lock:
+            if ident in self._parked:
+                return
+            self.asked[ident] = StopReason.PAUSE
+        self._ask([ident])
+
+    def resume_all(self) -> None:
+        """Let every stopped thread run on, whatever it waits for."""
+        with self._lock:
+            for parked in self._parked.values():
+                parked.waits_for_others = True
+            current = self._current
+        if current is not None:
+            self._release(current, single=False)
+
+    def interrupt(self) -> None:
+        """End the runs of all stopped threads with KeyboardInterrupt, raised where they stopped."""
+        with self._lock:
+            waiting = list(self._parked.values())
+        for parked in waiting:
+            parked.interrupt()
+
+    def forget_all(self) -> None:
+        """In a forked child: no thread of the parent's is here."""
+        self._parked.clear()
+        self._current = None
+        self.asked.clear()
+        self._lock = threading.RLock()
+
+    # -- inside
+
+    def _require(self, thread_id: int) -> ParkedThread:
+        with self._lock:
+            self.require_current()
+            parked = self._parked.get(self._threads.ident_of(thread_id))
+            if parked is None:
+                raise errors.NotStopped(f"Thread {thread_id} isn't stopped: it runs.")
+            return parked
+
+    def _describe(
+        self, ident: int, frame: FrameType, reason: StopReason | None, hit: Hit | None
+    ) -> Stop:
+        location = location_of(frame)
+        ids = hit.ids if hit is not None else ()
+        sentence = _sentence(reason, location, ids, hit.error if hit is not None else "")
+        return Stop(
+            reason or StopReason.PAUSE,
+            self._threads.id_of(ident),
+            location,
+            sentence,
+            ids,
+            self.stop_other_threads,
+        )
+
+    def _announce(self, parked: ParkedThread) -> None:
+        if self.stop_other_threads:
+            with self._lock:
+                others = [
+                    ident
+                    for ident in self._threads.users()
+                    if ident != parked.ident and ident not in self._parked
+                ]
+                for ident in others:
+                    self.asked.setdefault(ident, None)
+            self._ask(others)
+        self._listener.stopped(parked.stop)
+
+    def _ask(self, idents: Sequence[int]) -> None:
+        """Have threads notice at their next event that they are asked to stop."""
+        if not idents:
+            return
+        seen: set[int] = set()
+        for ident in idents:
+            frame = self._user_code.nearest(top_frame(ident))
+            while frame is not None:
+                if id(frame.f_code) not in seen:
+                    seen.add(id(frame.f_code))
+                    # A one-line loop sends no LINE events: instructions are what always comes.
+                    self._monitor.arm(frame.f_code, PURPOSE, monitor.INSTRUCTION)
+                frame = self._user_code.nearest(frame.f_back)
+        self._monitor.want_globally(PURPOSE, monitor.PY_START | monitor.PY_RESUME)
+        self._monitor.look_again()
+
+    def _stop_asking(self) -> None:
+        self._monitor.disarm_all(PURPOSE)
+        self._monitor.want_globally(PURPOSE, 0)
+
+    def _release(self, parked: ParkedThread, single: bool) -> None:
+        """Let a thread run on; unless ``single`` the others too, but one with a stop to tell of."""
+        with self._lock:
+            freed = [parked]
+            if not single:
+                told = self._current
+                if told is not None:
+                    told.was_released = True
+                freed += [
+                    other
+                    for other in self._parked.values()
+                    if other is not parked and (other.waits_for_others or other is told)
+                ]
+                self._drop_asked()
+        self._listener.continued(self._threads.id_of(parked.ident), not single)
+        for one in freed:
+            one.release()
+
+    def _drop_asked(self) -> None:
+        """Ask nobody any more to stop because others have, nor threads that have ended."""
+        living = self._threads.users()
+        for ident in [i for i, why in self.asked.items() if why is None or i not in living]:
+            del self.asked[ident]
+        if not self.asked:
+            self._stop_asking()
+
+    def _leave(self, parked: ParkedThread) -> None:
+        """A parked thread runs on; if the stop was its own, the next one's is told."""
+        with self._lock:
+            self._parked.pop(parked.ident, None)
+            was_current = self._current is parked
+            was_interrupted = was_current and not parked.was_released
+            if was_current:
+                left = list(self._parked.values())
+                self._current = next((p for p in left if not p.waits_for_others), None)
+                following = self._current
+                if was_interrupted:
+                    self._drop_asked()
+                elif self._current is None:  # one thread alone ran on: the others stay stopped
+                    self._current = next((p for p in left if not p.was_released), None)
+        self.on_leave(parked.ident, was_current)
+        if not was_current:
+            return
+        if was_interrupted:
+            self._listener.continued(self._threads.id_of(parked.ident), following is None)
+            for other in left:
+                if other.waits_for_others:
+                    other.release()
+        if following is not None:
+            self._announce(following)
+
+
+def _sentence(
+    reason: StopReason | None, location: Location, ids: tuple[int, ...], error: str
+) -> str:
+    inside = "" if location.function == "<module>" else f" in {location.function}"
+    place = f"line {location.line}{inside}"
+    if error:
+        return f"{error}. Stopped at {place}."
+    numbers = ", ".join(map(str, ids))
+    match reason:
+        case StopReason.BREAKPOINT:
+            return f"Stopped by breakpoint {numbers} at {place}."
+        case StopReason.FUNCTION_BREAKPOINT:
+            return f"Stopped by function breakpoint {numbers} at {place}."
+        case StopReason.STEP:
+            return f"Stopped after a step at {place}."
+        case StopReason.PAUSE:
+            return f"Paused at {place}."
+        case None:
+            return f"Stopped, as another thread has, at {place}."
+        case _:
+            return f"Stopped at {place}."

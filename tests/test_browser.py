@@ -1,0 +1,210 @@
+"""JupyterLab's own debugger panel on our engine, as a person uses it, in a headless Chromium.
+
+Screenshots are kept in artifacts/.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from interpreters import ROOT
+
+pytest.importorskip("playwright.sync_api", reason="playwright isn't installed: run `make setup`")
+pytest.importorskip("jupyterlab", reason="JupyterLab isn't installed: run `make setup`")
+
+from lab import LabServer, Notebook, find_chromium, running_chromium
+from playwright.sync_api import Browser, expect
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+
+ARTIFACTS = ROOT / "artifacts"
+LOAD = "%load_ext nbdebug"
+MEAN = """\
+def mean(values):
+    total = 0
+    for value in values:
+        total += value
+    return total / len(values)
+
+result = mean([1, 2, 6])
+print("mean:", result)
+"""
+IN_LOOP = "        total += value"
+LOOP = "    for value in values:"
+
+OpenNotebook = Callable[..., Notebook]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabServer]:
+    lab = LabServer(tmp_path_factory.mktemp("lab"))
+    lab.install_kernelspec()
+    with lab:
+        yield lab
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    executable = find_chromium()
+    if executable is None:
+        pytest.skip("no Chromium on the PATH")
+    with running_chromium(executable) as running:
+        yield running
+
+
+@pytest.fixture
+def open_notebook(
+    server: LabServer, browser: Browser, request: pytest.FixtureRequest
+) -> Iterator[OpenNotebook]:
+    """Write a notebook and open it in a browser's window of its own."""
+    name = request.node.name
+    context = browser.new_context(viewport={"width": 1400, "height": 900})
+    notebooks: list[Notebook] = []
+
+    def open_(cells: Sequence[str], kernel: str = "python3") -> Notebook:
+        server.write_notebook(f"{name}.ipynb", cells, kernel)
+        notebooks.append(Notebook(context.new_page(), server, f"{name}.ipynb"))
+        return notebooks[0]
+
+    yield open_
+    print(server.log)
+    for notebook in notebooks:
+        keep_screenshot(notebook, f"{name}-end")
+    context.close()
+    server.shut_down_kernels()
+
+
+def keep_screenshot(notebook: Notebook, name: str) -> None:
+    ARTIFACTS.mkdir(exist_ok=True)
+    notebook.page.screenshot(path=ARTIFACTS / f"{name.removeprefix('test_')}.png")
+
+
+def debugpy_processes(server: LabServer) -> list[str]:
+    return [command for command in server.processes() if "debugpy" in command]
+
+
+def test_the_panel_stops_shows_steps_evaluates_and_goes_on(
+    open_notebook: OpenNotebook, server: LabServer
+) -> None:
+    notebook = open_notebook([LOAD, MEAN])
+    notebook.run(0, count=1)
+    notebook.open_debugger()
+    notebook.click_gutter(1, line=4)
+    expect(notebook.breakpoints).to_have_text([re.compile(r"^Cell \[ \]4$")])
+
+    notebook.start(1)
+    notebook.wait_for_stop(IN_LOOP)
+    expect(notebook.frames).to_have_text(["meanCell [*]:4", "<module>Cell [*]:7"])
+    expect(notebook.variable("values")).to_have_text("values" + "list")
+    expect(notebook.variable("value")).to_have_text("value" + "1")
+    expect(notebook.variable("total")).to_have_text("total" + "0")
+    keep_screenshot(notebook, "panel-stopped")
+
+    notebook.press("Next")
+    notebook.wait_for_stop(LOOP)
+    expect(notebook.frames.first).to_have_text("meanCell [*]:3")
+    expect(notebook.variable("total")).to_have_text("total" + "1")
+
+    assert notebook.evaluate("total * 100 + len(values)") == "103"
+    expect(notebook.variable("total")).to_have_text("total" + "1")
+    keep_screenshot(notebook, "panel-evaluated")
+
+    notebook.press("Continue")
+    expect(notebook.variable("value")).to_have_text("value" + "2")
+    notebook.wait_for_stop(IN_LOOP)
+    assert debugpy_processes(server) == []
+
+    notebook.click_gutter(1, line=4)
+    expect(notebook.breakpoints).to_have_count(0)
+    notebook.press("Continue")
+    notebook.wait_for_end_of_stop()
+    notebook.wait_until_ran(1, count=2)
+    expect(notebook.output(1)).to_have_text("mean: 3.0\n")
+
+    notebook.close_debugger()
+    expect(notebook.breakpoints).to_have_count(0)
+    notebook.run(1, count=3)
+    assert debugpy_processes(server) == []
+    assert notebook.errors == []
+
+
+def test_loading_takes_over_from_the_stock_debugger_and_keeps_its_breakpoints(
+    open_notebook: OpenNotebook, server: LabServer
+) -> None:
+    notebook = open_notebook([LOAD, MEAN])
+    notebook.open_debugger()
+    notebook.click_gutter(1, line=4)
+    expect(notebook.breakpoints).to_have_count(1)
+    assert debugpy_processes(server) != []
+
+    notebook.run(0, count=1)
+    expect(notebook.bug).to_have_attribute("aria-pressed", "true")
+    expect(notebook.breakpoints).to_have_count(1)
+    notebook.start(1)
+    notebook.wait_for_stop(IN_LOOP)
+    expect(notebook.variable("value")).to_have_text("value" + "1")
+    keep_screenshot(notebook, "panel-taken-over")
+    notebook.close_debugger()
+    notebook.wait_for_end_of_stop()
+    notebook.wait_until_ran(1, count=2)
+    expect(notebook.output(1)).to_have_text("mean: 3.0\n")
+
+
+def test_the_installed_kernel_needs_no_load_ext(
+    open_notebook: OpenNotebook, server: LabServer
+) -> None:
+    notebook = open_notebook([MEAN], kernel="nbdebug")
+    notebook.open_debugger()
+    notebook.click_gutter(0, line=5)
+    notebook.start(0)
+    notebook.wait_for_stop("    return total / len(values)")
+    expect(notebook.variable("total")).to_have_text("total" + "9")
+    assert debugpy_processes(server) == []
+    notebook.press("Continue")
+    notebook.wait_until_ran(0, count=1)
+    expect(notebook.output(0)).to_have_text("mean: 3.0\n")
+
+
+def test_a_stop_is_still_there_after_the_page_is_reloaded(open_notebook: OpenNotebook) -> None:
+    notebook = open_notebook([MEAN], kernel="nbdebug")
+    notebook.open_debugger()
+    notebook.click_gutter(0, line=4)
+    notebook.save()
+    notebook.start(0)
+    notebook.wait_for_stop(IN_LOOP)
+
+    notebook.page.reload(wait_until="domcontentloaded")
+    expect(notebook.bug).to_have_attribute("aria-pressed", "true")
+    notebook.wait_for_stop(IN_LOOP)
+    expect(notebook.variable("value")).to_have_text("value" + "1")
+    expect(notebook.breakpoints).to_have_count(1)
+    keep_screenshot(notebook, "panel-reloaded")
+
+    notebook.press("Next")
+    notebook.wait_for_stop(LOOP)
+    notebook.click_gutter(0, line=4)
+    expect(notebook.breakpoints).to_have_count(0)
+    notebook.press("Continue")
+    notebook.wait_for_end_of_stop()
+    notebook.wait_until_idle()
+    notebook.run(0, count=2)
+    expect(notebook.output(0)).to_have_text("mean: 3.0\n")
+
+
+def test_breakpoints_hit_after_the_kernel_is_restarted(
+    open_notebook: OpenNotebook, server: LabServer
+) -> None:
+    notebook = open_notebook([MEAN], kernel="nbdebug")
+    notebook.open_debugger()
+    notebook.click_gutter(0, line=4)
+    expect(notebook.breakpoints).to_have_count(1)
+    before = notebook.kernel_process()
+    notebook.restart_kernel()
+    notebook.wait_until_idle()
+    expect(notebook.bug).to_have_attribute("aria-pressed", "true")
+    expect(notebook.breakpoints).to_have_count(1)
+    notebook.start(0)
+    notebook.wait_for_stop(IN_LOOP)
+    assert debugpy_processes(server) == []
+    notebook.press("Continue")
+    expect(notebook.variable("value")).to_have_text("value" + "2")
