@@ -373,3 +373,33 @@ def test_breakpoints_in_a_library_stop_and_show_its_frame(program: Debuggee) -> 
     assert [frame.name for frame in program.frames()] == ["f", "<module>"]
     program.finish()
     sys.modules.pop("nbd_lib")
+
+
+def test_a_function_breakpoint_stops_once_for_each_call_even_where_the_first_line_loops(
+    program: Debuggee,
+) -> None:
+    program.write("def f():\n    for i in range(3):  # @for\n        pass\n    return i\nf(); f()\n")
+    program.break_in("f")
+    assert program.run_to_stop() == "for"
+    assert program.resume_to_stop() == "for"
+    program.finish()
+
+
+def test_a_function_breakpoint_outlives_a_rerun_of_its_file(program: Debuggee) -> None:
+    program.write("def f():\n    return 1  # @f\nf()\n")
+    program.break_in("f")
+    for _ in range(2):
+        assert program.run_to_stop() == "f"
+        program.finish()
+    [info] = program.engine.breakpoints.infos()
+    assert (info.state, info.line) == (BOUND, 2)
+
+
+def test_a_condition_that_raises_in_a_function_without_its_name_bound_says_so(
+    program: Debuggee,
+) -> None:
+    program.write("def f():\n    x = 1  # @x\n    y = x\n    return y\nf()\n")
+    program.break_at("x", condition="y > 1")
+    assert program.run_to_stop() == "x"
+    assert program.stop is not None and "NameError" in program.stop.description
+    program.finish()

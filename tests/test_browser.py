@@ -3,8 +3,8 @@
 Screenshots are kept in artifacts/.
 """
 
+import re
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 import pytest
 from interpreters import ROOT
@@ -198,7 +198,6 @@ def test_breakpoints_hit_after_the_kernel_is_restarted(
     notebook.open_debugger()
     notebook.click_gutter(0, line=4)
     expect(notebook.breakpoints).to_have_count(1)
-    before = notebook.kernel_process()
     notebook.restart_kernel()
     notebook.wait_until_idle()
     expect(notebook.bug).to_have_attribute("aria-pressed", "true")

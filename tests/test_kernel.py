@@ -652,3 +652,14 @@ print(seen, signal.getsignal(signal.SIGINT).__name__)
     here.break_at(code, "x")
     here.run_to_stop(code)
     assert here.resume()["output"] == without
+
+
+def test_a_client_can_ask_for_a_stop_at_entry(here: Kernel) -> None:
+    here.ask("attach", stopOnEntry=True)
+    code = "\nx = 1\ny = 2\n"
+    stop = here.run_to_stop(code)
+    assert (stop["reason"], here.where()) == ("entry", ("<module>", 2))
+    here.move("next")
+    assert here.where() == ("<module>", 3)
+    here.resume()
+    assert here.run(code)["status"] == "ok"

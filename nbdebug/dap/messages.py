@@ -58,6 +58,7 @@ class RuleArg:
 
 @dataclass(frozen=True, slots=True)
 class AttachArguments:
+    stop_on_entry: bool = False
     just_my_code: bool | None = None
     rules: tuple[RuleArg, ...] | None = None
     stop_other_threads: bool | None = None
@@ -326,8 +327,8 @@ def value_body(variable: Variable) -> Json:
         {
             "type": variable.type,
             "variablesReference": variable.reference,
-            "namedVariables": variable.named_count,
-            "indexedVariables": variable.indexed_count,
+            "namedVariables": variable.named_count or None,
+            "indexedVariables": variable.indexed_count or None,
             "presentationHint": hint or None,
         }
     )

@@ -43,7 +43,7 @@ def attach(session: "Session", arguments: m.AttachArguments) -> None:
         session.engine.stops.stop_other_threads = arguments.stop_other_threads
     if arguments.condition_errors is not None:
         session.engine.breakpoints.stop_on_condition_error = arguments.condition_errors == "stop"
-    session.attach()
+    session.attach(arguments.stop_on_entry)
 
 
 def configuration_done(session: "Session", arguments: m.Nothing) -> None:

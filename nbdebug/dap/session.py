@@ -58,7 +58,7 @@ class Session:
             body = self._run(command, request.get("arguments"))
         except errors.NbdebugError as error:
             reply = self._failure(sequence, command, error)
-        except Exception as error:
+        except BaseException as error:  # a job's SystemExit must not end the client's thread
             wrapped = errors.NbdebugError(f"{command} failed: {type(error).__name__}: {error}")
             reply = self._failure(sequence, command, wrapped)
             self.log.write("!!", traceback.format_exc())
@@ -110,9 +110,11 @@ class Session:
         self.engine.start()
         self.is_initialized = True
 
-    def attach(self) -> None:
-        """From now on a stop waits for this client."""
+    def attach(self, stop_on_entry: bool = False) -> None:
+        """From now on a stop waits for this client; with ``stop_on_entry``, so does the next run."""
         self.is_attached = True
+        if stop_on_entry:
+            self.engine.stops.stop_at_entry()
         self.emit("initialized")
 
     def disconnect(self, terminate: bool) -> None:

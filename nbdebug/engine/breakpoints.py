@@ -27,9 +27,17 @@ from nbdebug.engine.model import (
     ModuleTarget,
 )
 from nbdebug.engine.monitor import Monitor
-from nbdebug.engine.sources import LineTable, Sources, is_top_level, lines_of, table_of_code
+from nbdebug.engine.sources import (
+    LineTable,
+    Sources,
+    has_line,
+    is_top_level,
+    lines_of,
+    table_of_code,
+)
 
 PURPOSE = "breakpoint"
+_REMEMBERED = 10_000  # file names; each edited cell is a new one
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +247,8 @@ class BreakpointTable:
             return False
         if name.rpartition(os.sep)[2] in self._base_names:
             return True
+        if len(self._uninteresting_files) > _REMEMBERED:
+            self._uninteresting_files = set()
         self._uninteresting_files.add(name)
         return False
 
@@ -283,10 +293,12 @@ class BreakpointTable:
             breakpoint_.reset_hits()
 
     def _lines_in(self, path: str) -> list[Breakpoint]:
+        """Return the line breakpoints of a source, however the user named it."""
         return [
             b
             for b in self._breakpoints.values()
-            if b.path == path or _path_of(b, self._sources) == path
+            if not isinstance(b.spec.target, FunctionTarget)
+            and path in (b.path, _path_of(b, self._sources))
         ]
 
     def _functions(self) -> list[Breakpoint]:
@@ -401,7 +413,8 @@ class BreakpointTable:
         """Count a source's hits from the start at the first of its statements in a run."""
         if path not in self._started_cells:
             self._started_cells.add(path)
-            for breakpoint_ in here:
+            functions = [b for b in self._functions() if b.path == path]
+            for breakpoint_ in (*here, *functions):
                 breakpoint_.reset_hits()
 
     def _best_table(self, code: CodeType) -> LineTable:
@@ -423,11 +436,10 @@ class BreakpointTable:
 
     def _bind(self, code: CodeType, here: list[Breakpoint], functions: list[Breakpoint]) -> None:
         key = id(code)
-        own_lines = lines_of(code) if here else set()
         by_line: dict[int, list[Breakpoint]] = {}
         for breakpoint_ in here:
             line = breakpoint_.line
-            if line is not None and line in own_lines and self._is_first_statement(code, line):
+            if line is not None and has_line(code, line) and self._is_first_statement(code, line):
                 by_line.setdefault(line, []).append(breakpoint_)
         if not by_line and not functions:
             if self._bound.pop(key, None) is not None:

@@ -167,11 +167,11 @@ class _ShowValues(ast.NodeTransformer):
         self.used = True
         items: list[ast.expr] = []
         for part in node.values:
-            is_value = isinstance(part, ast.FormattedValue)
-            if is_value and part.conversion == -1 and part.format_spec is None:
-                items.append(ast.Tuple([part.value], ast.Load()))
-            else:
-                items.append(ast.JoinedStr([part]))
+            match part:
+                case ast.FormattedValue(value=value, conversion=-1, format_spec=None):
+                    items.append(ast.Tuple([value], ast.Load()))
+                case _:
+                    items.append(ast.JoinedStr([part]))
         return ast.Tuple(items, ast.Load())
 
 

@@ -191,7 +191,7 @@ class Limits:
     repr_s: float = 0.5
     evaluate_s: float = 10.0
     value_chars: int = 2000
-    page: int = 500
+    page: int = 100
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,9 +101,10 @@ class Monitor:
             armed = self._armed.get(id(code))
             if armed is None:
                 armed = self._armed[id(code)] = _ArmedCode(self._weakly(code))
+            if armed.wants:
+                # Off and on again is what enables the disabled locations of this code alone.
+                _monitoring.set_local_events(self.tool_id, code, 0)
             armed.wants[purpose] = mask
-            # Off and on again is what enables the disabled locations of this code object alone.
-            _monitoring.set_local_events(self.tool_id, code, 0)
             _monitoring.set_local_events(self.tool_id, code, armed.mask)
 
     def disarm(self, code: CodeType, purpose: str) -> None:

@@ -1,7 +1,7 @@
 """Where code comes from: file names, texts, and the lines that have code.
 
 Owns the names of files and cells; must not know breakpoints or stops. Any thread may call; the
-caches are plain dicts whose entries never change.
+caches are plain dicts whose entries never change, and are bounded.
 """
 
 import inspect
@@ -17,6 +17,7 @@ from nbdebug import errors
 
 _RESUME = opcode.opmap["RESUME"]
 _ALLOW_TOP_LEVEL_AWAIT = 0x2000  # ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+_REMEMBERED = 10_000  # file names; each edited cell is a new one
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,8 @@ class Sources:
         if known is None:
             named = path.startswith("<") or self.is_cell(path)
             known = path if named else os.path.realpath(path)
+            if len(self._canonical) > _REMEMBERED:
+                self._canonical.clear()
             self._canonical[path] = known
         return known
 
@@ -77,6 +80,8 @@ class Sources:
 
     def mark_ran(self, path: str) -> None:
         """Remember that code of this source was seen running."""
+        if len(self._ran) > _REMEMBERED:
+            self._ran.clear()
         self._ran.add(self.canonical(path))
 
     def module_path(self, name: str) -> str | None:
@@ -133,17 +138,31 @@ def table_of_code(code: CodeType) -> LineTable:
 
 
 def lines_of(code: CodeType) -> set[int]:
-    """Return the lines of this code object alone that a LINE event can name.
-
-    What comes before RESUME sends no events. A class body also stands on its ``class`` line, where
-    the statement itself already is, so that line isn't counted twice.
-    """
-    bytecode = code.co_code
-    resume = next(at for at in range(0, len(bytecode), 2) if bytecode[at] == _RESUME)
-    found = {line for _, end, line in code.co_lines() if line and end > resume + 2}
-    if is_class_body(code):
+    """Return the lines of this code object alone that a LINE event can name."""
+    found = {line for _, _, line in code.co_lines() if line}
+    if code.co_firstlineno in found and not _sends_first_line(code):
         found.discard(code.co_firstlineno)
     return found
+
+
+def has_line(code: CodeType, line: int) -> bool:
+    """True if `lines_of` has the line; cheaper where one line of a long function is asked for."""
+    if not any(line == known for _, _, known in code.co_lines()):
+        return False
+    return line != code.co_firstlineno or _sends_first_line(code)
+
+
+def _sends_first_line(code: CodeType) -> bool:
+    """False where the first line is RESUME's alone: what comes before its end sends no events.
+
+    Nor is a class body's counted: on its ``class`` line the statement itself already stands.
+    """
+    if is_class_body(code):
+        return False
+    bytecode = code.co_code
+    resume = next(at for at in range(0, len(bytecode), 2) if bytecode[at] == _RESUME)
+    first = code.co_firstlineno
+    return any(line == first and end > resume + 2 for _, end, line in code.co_lines())
 
 
 def is_top_level(code: CodeType) -> bool:

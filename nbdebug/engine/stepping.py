@@ -61,6 +61,11 @@ class Stepper:
         self._monitor = monitor_
         self._user_code = user_code
 
+    @property
+    def wants_starts(self) -> bool:
+        """True while new frames matter to some step."""
+        return any(step.wants_starts for step in list(self.steps.values()))
+
     def begin(self, ident: int, kind: StepKind, frame: FrameType) -> None:
         """Have the thread ``ident``, stopped in ``frame``, stop again after one step."""
         step = Step(ident, kind, frame, last_line=frame.f_lineno or 0)
@@ -141,8 +146,8 @@ class Stepper:
             self._watch_starts()
 
     def _watch_starts(self) -> None:
-        wanted = any(step.wants_starts for step in self.steps.values())
-        self._monitor.want_globally(PURPOSE, monitor.PY_START | monitor.PY_RESUME if wanted else 0)
+        events = monitor.PY_START | monitor.PY_RESUME
+        self._monitor.want_globally(PURPOSE, events if self.wants_starts else 0)
         if any(step.kind is StepKind.INTO for step in self.steps.values()):
             self._monitor.look_again()
 

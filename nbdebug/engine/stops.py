@@ -147,6 +147,12 @@ class Stops:
             self.asked[ident] = StopReason.PAUSE
         self._ask([ident])
 
+    def stop_at_entry(self) -> None:
+        """Have the main thread stop at the first line of user code that it comes to."""
+        ident = threading.main_thread().ident or 0
+        self.asked[ident] = StopReason.ENTRY
+        self._ask([ident])
+
     def resume_all(self) -> None:
         """Let every stopped thread run on, whatever it waits for."""
         with self._lock:
@@ -297,6 +303,8 @@ def _sentence(
             return f"Stopped after a step at {place}."
         case StopReason.PAUSE:
             return f"Paused at {place}."
+        case StopReason.ENTRY:
+            return f"Stopped at the start, at {place}."
         case None:
             return f"Stopped, as another thread has, at {place}."
         case _:

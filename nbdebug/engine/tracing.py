@@ -17,6 +17,7 @@ from nbdebug.engine.breakpoints import BreakpointTable, Hit
 from nbdebug.engine.model import StopReason
 from nbdebug.engine.monitor import DISABLE, Monitor
 from nbdebug.engine.stepping import Stepper
+from nbdebug.engine.stops import PURPOSE as PAUSE
 from nbdebug.engine.stops import Stops
 from nbdebug.engine.threads import Threads
 from nbdebug.engine.usercode import UserCode
@@ -155,9 +156,10 @@ class Tracer:
         if step is not None and step.wants_starts:
             self._stepper.enters(step, frame)
         is_user = self._user_code.is_user(frame)
-        if ident in self._asked and is_user:
-            self._stop_if_asked(ident, frame)
-        return is_user
+        if is_user and ident in self._asked:
+            # It stops at the first event of its body, which has a line; a start has none.
+            self._monitor.arm(frame.f_code, PAUSE, monitor.INSTRUCTION)
+        return is_user and (bool(self._asked) or self._stepper.wants_starts)
 
     def _on_return(self, code: CodeType, offset: int, value: object) -> Any:
         return self._leaves(sys._getframe(1), yields=False)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from types import FrameType
 
+_REMEMBERED = 10_000  # code by file and module; each edited cell is new
 _OWN_FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 
@@ -64,6 +65,8 @@ class UserCode:
         key = frame.f_code.co_filename, frame.f_globals.get("__name__") or ""
         known = self._known.get(key)
         if known is None:
+            if len(self._known) > _REMEMBERED:
+                self._known = {}
             known = self._known[key] = self._decide(*key)
         return known
 
