@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import platform
+import shutil
 import signal
 import subprocess
 import sys
@@ -42,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
         "--ours-setup",
         default=Options.__dataclass_fields__["ours_setup"].default,
         metavar="CODE",
-        help="the cell that puts nbdebug into a kernel (default: %(default)r)".replace("%l", "%%l"),
+        help="the cell that puts nbdebug into a kernel (default: %(default)r)",
     )
     return parse
 
@@ -57,8 +58,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parse.error(f"no section {unknown[0]!r}; there are: {', '.join(SECTIONS)}, all")
     if given.reps is not None and given.reps < 1:
         parse.error("--reps must be 1 or more")
+    python = shutil.which(given.python)
+    if python is None:
+        parse.error(f"--python: {given.python} can't be run")
     options = Options(
-        python=given.python,
+        python=str(Path(python).absolute()),
         reps=given.reps or (3 if given.quick else 7),
         quick=given.quick,
         ours_setup=given.ours_setup,

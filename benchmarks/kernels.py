@@ -59,15 +59,20 @@ class Kernel:
         self._environ = environ | {processes.TAG: self.tag}
         self._specs = specs
         self._context = zmq.Context()
-        for attempt in range(START_ATTEMPTS):  # its ports are free when chosen, not when bound
+        try:
+            self.start_s = self._start_patiently()
+        except BaseException:  # Ctrl-C too: nobody else knows this process yet
+            self.kill()
+            raise
+
+    def _start_patiently(self) -> float:
+        """Start, again if the ports, free when they were chosen, are taken when it binds them."""
+        for _ in range(START_ATTEMPTS):
             try:
-                self.start_s = self._start()
-                return
-            except (KernelLost, zmq.ZMQError) as error:
+                return self._start()
+            except (KernelLost, zmq.ZMQError):
                 self._end_process()
-                if attempt == START_ATTEMPTS - 1:
-                    self.kill()
-                    raise KernelLost("the kernel doesn't start") from error
+        raise KernelLost(f"the kernel doesn't start, tried {START_ATTEMPTS} times")
 
     def _start(self) -> float:
         """Start the process and shake hands; returns the seconds from start to ready."""
@@ -130,8 +135,10 @@ class Kernel:
         processes.kill_tagged(self.tag)
         for socket in getattr(self, "_names", {}):
             socket.close()
-        with suppress(RuntimeError, OSError):  # it is dead already; this frees files and ports
-            self._manager.shutdown_kernel(now=True)
+        manager = getattr(self, "_manager", None)
+        if manager is not None:
+            with suppress(RuntimeError, OSError):  # it is dead already; this frees files and ports
+                manager.shutdown_kernel(now=True)
 
     def send(self, channel: str, message_type: str, content: dict[str, Any]) -> str:
         """Send without waiting; returns the id by which replies name this message."""

@@ -111,12 +111,13 @@ def plain_row(
 
 
 def figure(values: Sequence[float], unit: str, lost: str = "") -> str:
-    """A median for reading: three digits where they count, none where they don't."""
+    """A median for reading; "(!)" where some of the repetitions failed."""
     middle = median(values)
-    if middle is None or lost:
+    if middle is None:
         return "failed" if lost else "-"
+    more = " (!)" if lost else ""
     digits = 3 if unit == "x" and middle < 10 else 2 if middle < 1 else 1 if middle < 100 else 0
-    return f"{middle:.{digits}f} {unit}"
+    return f"{middle:.{digits}f} {unit}{more}"
 
 
 def table(rows: Iterable[Row]) -> str:

@@ -30,7 +30,8 @@ class Workload:
 
     ``size`` takes some 10 ms without a debugger. ``slow_size`` is for the stock debugger with a
     breakpoint in the function, which would take minutes for ``size``; its ratio is taken to a
-    kernel without a debugger that runs ``slow_size`` too.
+    kernel without a debugger that runs ``slow_size`` too. ``quick``: part of the smoke test.
+    Not ``runs_again``: each function is called once, so that the time is that of a first look.
     """
 
     name: str
@@ -38,6 +39,8 @@ class Workload:
     run: str
     size: int
     slow_size: int
+    quick: bool = True
+    runs_again: bool = True
 
     def cell(self, size: int) -> str:
         """The cell's text for this size."""
@@ -164,16 +167,24 @@ async def drive(n):
 
 WORKLOADS = (
     Workload("fib(25)", FIB, "fib(N)", 25, 21),
-    Workload("top-level loop of 500k", "", TOP_LOOP, 500_000, 50_000),
+    Workload("top-level loop of 500k", "", TOP_LOOP, 500_000, 50_000, quick=False),
     Workload("loop of 1M in a function", LOOP, "loop(N)", 1_000_000, 50_000),
     Workload("100k exceptions raised and caught", EXCEPTIONS, "catcher(N)", 100_000, 20_000),
     Workload("generators, 300k items", GENERATORS, GENERATORS_RUN, 300_000, 50_000),
-    Workload("numpy, 200 operations", NUMPY, "work(N)", 200, 200),
-    Workload("2000 short functions x 20", SHORT_FUNCTIONS, "call_all(N)", 20, 20),
-    Workload("pandas groupby.apply", PANDAS, "frame.groupby('k').apply(spread)", 0, 0),
-    Workload("first call of 2000 functions", NEW_FUNCTIONS, "first_calls(_new)", 0, 0),
+    Workload("numpy, 200 operations", NUMPY, "work(N)", 200, 200, quick=False),
+    Workload("2000 short functions x 20", SHORT_FUNCTIONS, "call_all(N)", 20, 20, quick=False),
+    Workload("pandas groupby.apply", PANDAS, "frame.groupby('k').apply(spread)", 0, 0, quick=False),
+    Workload(
+        "first call of 2000 functions",
+        NEW_FUNCTIONS,
+        "first_calls(_new)",
+        0,
+        0,
+        quick=False,
+        runs_again=False,
+    ),
     Workload("loop of 100k in 2000 lines", LONG_FUNCTION, "long(N)", 100_000, 2_000),
-    Workload("asyncio, 20k awaits", ASYNCIO, "await drive(N)", 20_000, 20_000),
+    Workload("asyncio, 20k awaits", ASYNCIO, "await drive(N)", 20_000, 20_000, quick=False),
 )
 
 ELSEWHERE = """\

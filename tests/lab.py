@@ -149,7 +149,11 @@ class LabServer:
         spec = {"name": kernel, "display_name": kernel}
         notebook = nbformat.v4.new_notebook(metadata={"kernelspec": spec})
         for number, text in enumerate(cells):
-            make = nbformat.v4.new_markdown_cell if text.startswith("# ") else nbformat.v4.new_code_cell
+            make = (
+                nbformat.v4.new_markdown_cell
+                if text.startswith("# ")
+                else nbformat.v4.new_code_cell
+            )
             notebook.cells.append(make(text, id=f"cell-{number}"))
         nbformat.write(notebook, self.notebooks / name)
 
@@ -174,17 +178,20 @@ class Notebook:
         self.name = name
         self.errors: list[str] = []
         page.set_default_timeout(LIMIT_S * 1000)
+        expect.set_options(timeout=LIMIT_S * 1000)
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.goto(f"{server.url}lab/tree/{name}?reset", wait_until="domcontentloaded")
         self.wait_until_ready()
 
     def wait_until_ready(self) -> None:
         """Wait until the kernel is idle and offers a debugger."""
+        expect(self.bug).to_have_attribute("aria-disabled", "false")
         self.wait_until_idle()
-        expect(self.bug).to_be_enabled()
 
     def wait_until_idle(self) -> None:
-        expect(self.page.locator(".jp-Notebook-ExecutionIndicator")).to_have_attribute("data-status", "idle")
+        expect(self.page.locator(".jp-Notebook-ExecutionIndicator")).to_have_attribute(
+            "data-status", "idle"
+        )
 
     # -- cells
 
@@ -207,10 +214,21 @@ class Notebook:
     def output(self, index: int) -> Locator:
         return self.cell(index).locator(".jp-OutputArea-output")
 
+    def save(self) -> None:
+        """Save the notebook, and wait until the server has it."""
+        with self.page.expect_response(
+            lambda response: response.request.method == "PUT" and response.url.endswith(self.name)
+        ):
+            self.page.keyboard.press("Control+s")
+
     def restart_kernel(self) -> None:
-        """Restart the kernel with the toolbar's button."""
-        self.page.locator('.jp-NotebookPanel-toolbar jp-button[title^="Restart the kernel"]').first.click()
-        self.page.locator(".jp-Dialog .jp-mod-accept").click()
+        """Restart the kernel with the toolbar's button; wait until it is idle again."""
+        self.page.locator(
+            '.jp-NotebookPanel-toolbar jp-button[title^="Restart the kernel"]'
+        ).first.click()
+        with self.page.expect_response(re.compile(r"/api/kernels/[^/]+/restart")):
+            self.page.locator(".jp-Dialog .jp-mod-accept").click()
+        self.wait_until_idle()
 
     # -- the debugger's panel
 
@@ -260,7 +278,20 @@ class Notebook:
 
     def press(self, title: str) -> None:
         """Press a button of the call stack's toolbar, such as Continue or Next."""
-        self.page.locator(f'.jp-DebuggerCallstack-toolbar-placeholder jp-button[title^="{title}"]').first.click()
+        self.page.locator(f'#jp-debugger-sidebar jp-button[title^="{title}"]').first.click()
+
+    def evaluate(self, expression: str) -> str:
+        """Evaluate in the debug console; return what it shows."""
+        console = self.page.locator(".jp-DebugConsole")
+        if console.count() == 0:
+            self.press("Evaluate")
+        outputs = console.locator(".jp-OutputArea-output")
+        count = outputs.count()
+        console.locator(".jp-CodeConsole-promptCell .cm-content").click()
+        self.page.keyboard.insert_text(expression)
+        self.page.keyboard.press("Shift+Enter")
+        expect(outputs).to_have_count(count + 1)
+        return outputs.last.inner_text()
 
     def wait_for_stop(self, line: str) -> None:
         """Wait until the page shows a stop at this text, everywhere that it should."""

@@ -33,11 +33,15 @@ class Kernel:
         self.manager = ThisPython()
         self.manager.start_kernel(cwd=folder)
         self.client = self.manager.client()
-        self.client.start_channels()
-        self.client.kernel_info()
-        self.client.get_shell_msg(timeout=LIMIT_S)
-        self.start_s = time.perf_counter() - begun
-        self.client.wait_for_ready(timeout=LIMIT_S)
+        try:
+            self.client.start_channels()
+            self.client.kernel_info()
+            self.client.get_shell_msg(timeout=LIMIT_S)
+            self.start_s = time.perf_counter() - begun
+            self.client.wait_for_ready(timeout=LIMIT_S)
+        except BaseException:
+            self.close()
+            raise
         self._events: list[dict[str, Any]] = []
         self._printed, self._cell, self._is_idle = "", "", True
 
@@ -81,7 +85,7 @@ class Kernel:
 
     def children(self) -> list[int]:
         """Return the ids of the kernel's child processes, where /proc has them."""
-        pid = self.manager.provisioner.pid if self.manager.provisioner else None
+        pid = getattr(self.manager.provisioner, "pid", None)
         file = Path(f"/proc/{pid}/task/{pid}/children")
         return [int(child) for child in file.read_text().split()] if file.exists() else []
 

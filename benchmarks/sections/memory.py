@@ -19,7 +19,7 @@ MIB = 2**20
 ARENA = MIB
 """Memory comes from the system in arenas of this size: a smaller growth can't be seen."""
 BATCH = 50
-LIMIT_S = 300.0
+LIMIT_S = 240.0
 KERNEL = "memory of the kernel process, debugger on"
 TREE = "memory of the kernel and its helpers, debugger on"
 GROWTH = "growth per executed cell, less without debugger"
@@ -75,18 +75,18 @@ def measure_growth(pool: Pool) -> list[Row]:
                 if side in PEERS:
                     clients[side].set_breakpoints(ELSEWHERE, "HERE")
                 clients[side].kernel.execute(ELSEWHERE)
-        cells = run_cells(clients, samples, pool.options.size(10_000, 600))
+        cells = run_cells(clients, samples, pool.options.size(10_000, 200))
     return growth_rows(samples, cells)
 
 
 def run_cells(clients: dict[Side, Client], samples: Samples, wanted: int) -> int:
-    """Run a tenth more than ``wanted`` cells everywhere, unless the time is up before.
+    """Run ``wanted`` cells everywhere and some before that warm, unless the time is up.
 
-    The first tenth warms. Keeps each side's bytes per cell, and returns how many cells they are
+    Keeps each side's bytes per cell, and returns how many cells they are
     taken from.
     """
     limit = now() + LIMIT_S
-    warm = wanted // 10
+    warm = wanted // 20
     run = 0
     before: dict[Side, int] = {}
     while run < warm + wanted and now() < limit:

@@ -32,20 +32,27 @@ SIDES = (*WITHOUT, *PEERS)
 def measure(pool: Pool) -> list[Row]:
     """First every workload without a breakpoint, then every one with it, in the same kernels."""
     samples = Samples()
+    workloads = [w for w in WORKLOADS if w.quick or not pool.options.quick]
     for rep in range(pool.options.reps):
         with pool.group():
-            race = Race(samples, rep)
+            race = Race(samples, rep, pool.options.size(REPEATS, MIN_REPEATS))
             race.start(pool)
-            for workload in WORKLOADS:
+            for workload in workloads:
                 race.run_plain(workload)
-            for workload in WORKLOADS:
+            for workload in workloads:
                 race.run_unreached(workload)
         print(f"   overhead: rep {rep + 1}", file=sys.stderr, flush=True)
     return [
-        *(ratio_row(f"no breakpoint: {w.name}", BAR, samples, w.name) for w in WORKLOADS),
+        *(ratio_row(f"no breakpoint: {w.name}", BAR, samples, w.name) for w in workloads),
         *(
-            ratio_row(f"same function: {w.name}", BAR, samples, unreached(w), small(w))
-            for w in WORKLOADS
+            ratio_row(
+                f"same function: {w.name}",
+                BAR if w.runs_again else None,
+                samples,
+                unreached(w),
+                small(w),
+            )
+            for w in workloads
         ),
     ]
 
@@ -63,9 +70,10 @@ def small(workload: Workload) -> str:
 class Race:
     """One rep: a kernel of each side, that take turns."""
 
-    def __init__(self, samples: Samples, rep: int) -> None:
+    def __init__(self, samples: Samples, rep: int, repeats: int) -> None:
         self._samples = samples
         self._rep = rep
+        self._repeats = repeats
         self._clients: dict[Side, Client] = {}
 
     def start(self, pool: Pool) -> None:
@@ -99,7 +107,7 @@ class Race:
     def _compete(self, key: str, cell: str, sides: Iterable[Side]) -> None:
         """Keep each side's best CPU seconds; the sides take turns at every repeat."""
         best: dict[Side, float] = {}
-        for repeat in range(REPEATS):
+        for repeat in range(self._repeats):
             for side in self._samples.present(sides, self._rep + repeat):
                 if repeat >= MIN_REPEATS and best.get(side, 0.0) > SLOW_S:
                     continue

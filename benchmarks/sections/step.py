@@ -45,7 +45,7 @@ def measure(pool: Pool) -> list[Row]:
         for rep in range(pool.options.reps + 1):  # the first rep warms
             into = samples if rep else Samples()
             for side in samples.present(PEERS, rep):
-                count = pool.options.size(5, 2) if side is Side.OURS else 2
+                count = pool.options.size(5, 2) if side is Side.OURS else pool.options.size(2, 1)
                 with samples.attempt(side):
                     measure_stops(clients[side], into, side, count)
                     measure_steps(clients[side], into, side, count)

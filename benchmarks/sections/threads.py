@@ -19,8 +19,6 @@ BAR_MS = 100.0
 STACKS = f"stacks of {THREADS} stopped threads"
 STOPPED = f"execute -> stopped with {THREADS} threads"
 TRANSPORT = "round trip"
-STOCK_REPS = 3
-"""Each takes the stock debugger over four seconds."""
 
 
 def measure(pool: Pool) -> list[Row]:
@@ -33,9 +31,10 @@ def measure(pool: Pool) -> list[Row]:
                 clients[side] = pool.start_on(side)
                 clients[side].kernel.execute(START_THREADS)
                 clients[side].set_breakpoints(STOP, "HERE")
+        stock_reps = pool.options.size(pool.options.reps, 1)  # each takes it over four seconds
         for rep in range(pool.options.reps):
             for side in samples.present(PEERS, rep):
-                if side is Side.OURS or rep < STOCK_REPS:
+                if side is Side.OURS or rep < stock_reps:
                     with samples.attempt(side):
                         look_at_threads(clients[side], samples, side)
     trip_ms = (median(samples.of(TRANSPORT, Side.OURS)) or 0) * 1e3

@@ -111,7 +111,7 @@ class Session:
         self.is_initialized = True
 
     def attach(self, stop_on_entry: bool = False) -> None:
-        """From now on a stop waits for this client; with ``stop_on_entry``, so does the next run."""
+        """From now on a stop waits for this client; at once, with ``stop_on_entry``, in the next run."""
         self.is_attached = True
         if stop_on_entry:
             self.engine.stops.stop_at_entry()

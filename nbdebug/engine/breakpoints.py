@@ -112,10 +112,11 @@ class BreakpointTable:
         self._bound: dict[int, weakref.ref[CodeType]] = {}
         self._lock = threading.RLock()
         # What `concerns` asks, made anew at each change.
+        self.uninteresting_files: set[str] = set()
+        """Files none of whose code can matter: empty while a function or module is looked for."""
         self._base_names: frozenset[str] = frozenset()
         self._function_names: frozenset[str] = frozenset()
         self._modules: frozenset[str] = frozenset()
-        self._uninteresting_files: set[str] = set()
         # The first statement of the running cell on each line that has a breakpoint.
         self._first_statements: dict[tuple[str, int], CodeType] = {}
         self._started_cells: set[str] = set()
@@ -240,16 +241,15 @@ class BreakpointTable:
 
     def concerns(self, code: CodeType) -> bool:
         """True if some breakpoint may belong into ``code``. Called at each code's first start."""
-        name = code.co_filename
-        if code.co_name in self._function_names or (self._modules and code.co_name == "<module>"):
+        if code.co_name in self._function_names or (self._modules and is_top_level(code)):
             return True
-        if name in self._uninteresting_files:
-            return False
+        name = code.co_filename
         if name.rpartition(os.sep)[2] in self._base_names:
             return True
-        if len(self._uninteresting_files) > _REMEMBERED:
-            self._uninteresting_files = set()
-        self._uninteresting_files.add(name)
+        if not (self._function_names or self._modules):
+            if len(self.uninteresting_files) > _REMEMBERED:
+                self.uninteresting_files = set()
+            self.uninteresting_files.add(name)
         return False
 
     def look(self, code: CodeType, frame: FrameType | None) -> None:
@@ -329,7 +329,7 @@ class BreakpointTable:
         )
         targets = [b.spec.target for b in self._breakpoints.values() if b.path is None]
         self._modules = frozenset(t.module for t in targets if isinstance(t, ModuleTarget))
-        self._uninteresting_files = set()
+        self.uninteresting_files = set()
 
     def _look_at_running_code(self) -> None:
         seen: set[int] = set()

@@ -53,7 +53,7 @@ class Tracer:
         return {
             monitor.LINE: self._make_on_line(),
             monitor.INSTRUCTION: self._on_instruction,
-            monitor.PY_START: self._on_start,
+            monitor.PY_START: self._make_on_start(),
             monitor.PY_RESUME: self._on_resume,
             monitor.PY_RETURN: self._on_return,
             monitor.PY_YIELD: self._on_yield,
@@ -121,22 +121,33 @@ class Tracer:
             self._failed()
             return DISABLE
 
-    def _on_start(self, code: CodeType, offset: int) -> Any:
-        try:
-            frame = sys._getframe(1)
+    def _make_on_start(self) -> Callable[[CodeType, int], Any]:
+        # As above: with a breakpoint set, this is what each code object of the process costs once.
+        table, steps, asked = self._table, self._stepper.steps, self._asked
+
+        def on_start(code: CodeType, offset: int) -> Any:
+            if code.co_filename in table.uninteresting_files and not (steps or asked):
+                return DISABLE
+            try:
+                return None if self._starts(code, sys._getframe(1)) else DISABLE
+            except Exception:
+                self._failed()
+                return DISABLE
+
+        return on_start
+
+    def _starts(self, code: CodeType, frame: FrameType) -> bool:
+        """Look at a frame that starts; True if the next start of its code matters too."""
+        check = self._table.start_checks.get(id(code))
+        if check is None and self._table.concerns(code):
+            self._table.look(code, frame)
             check = self._table.start_checks.get(id(code))
-            if check is None and self._table.concerns(code):
-                self._table.look(code, frame)
-                check = self._table.start_checks.get(id(code))
-            if check is not None and (hit := check(frame)) is not None:
-                self._arrivals[get_ident()] = frame, hit
-                # Enables the first line again, which a start that didn't hit has disabled.
-                self._monitor.arm(code, _ARRIVAL, monitor.LINE)
-            keep = self._enters(frame) if self._stepper.steps or self._asked else False
-            return None if keep or check is not None else DISABLE
-        except Exception:
-            self._failed()
-            return DISABLE
+        if check is not None and (hit := check(frame)) is not None:
+            self._arrivals[get_ident()] = frame, hit
+            # Enables the first line again, which a start that didn't hit has disabled.
+            self._monitor.arm(code, _ARRIVAL, monitor.LINE)
+        keep = self._enters(frame) if self._stepper.steps or self._asked else False
+        return keep or check is not None
 
     def _on_resume(self, code: CodeType, offset: int) -> Any:
         try:

@@ -1,0 +1,260 @@
+"""The notebooks run without a panel, in a kernel of this interpreter, and show what they promise."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import nbformat
+import pytest
+from interpreters import ROOT
+from ipykernel.kernelspec import make_ipkernel_cmd
+from jupyter_client.kernelspec import KernelSpec
+from jupyter_client.manager import AsyncKernelManager
+from kernel_client import Kernel, running_kernel
+from nbclient import NotebookClient
+
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+class ThisPython(AsyncKernelManager):
+    """Starts kernels of this interpreter, whatever kernelspecs are installed."""
+
+    kernel_spec = KernelSpec(argv=make_ipkernel_cmd(extra_arguments=["--log-level=ERROR"]))
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A code cell: what it says, printed, complained of, and showed as its result."""
+
+    source: str
+    printed: str
+    complained: str
+    result: str
+
+    def rows(self) -> dict[str, str]:
+        """Return the rows of a table of breakpoints by their place."""
+        found = (line.split(maxsplit=2) for line in self.result.splitlines()[1:])
+        return {place: rest for _, place, rest in found}
+
+
+def read(path: Path) -> Any:
+    return nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+
+
+@cache
+def ran(name: str) -> list[Cell]:
+    """Run a notebook from its first cell to its last; return its code cells."""
+    notebook = read(ROOT / "notebooks" / f"{name}.ipynb")
+    with TemporaryDirectory() as folder:
+        client = NotebookClient(
+            notebook,
+            kernel_manager_class=ThisPython,
+            timeout=60,
+            resources={"metadata": {"path": folder}},
+        )
+        client.execute()
+        assert not list(Path(folder).iterdir()), "the notebook leaves files behind"
+    return [shown(cell) for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def shown(cell: Any) -> Cell:
+    streams = {"stdout": "", "stderr": ""}
+    result = ""
+    for output in cell.outputs:
+        if output.output_type == "stream":
+            streams[output.name] += output.text
+        elif output.output_type == "execute_result":
+            result = output.data["text/plain"]
+    return Cell(cell.source, streams["stdout"], streams["stderr"], result)
+
+
+def the_cell(name: str, text: str) -> Cell:
+    """Return the only code cell of a notebook that contains ``text``."""
+    [found] = [cell for cell in ran(name) if text in cell.source]
+    return found
+
+
+def after(name: str, cell: Cell) -> Cell:
+    """Return the code cell behind another."""
+    cells = ran(name)
+    return cells[cells.index(cell) + 1]
+
+
+def stops(cell: Cell) -> list[str]:
+    """Return the lines that say where the run would have stopped."""
+    return [line for line in cell.complained.splitlines() if line.startswith("nbdebug:")]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_opens_with_a_title_and_is_kept_without_outputs(path: Path) -> None:
+    notebook = read(path)
+    nbformat.validate(notebook)
+    assert notebook.cells[0].cell_type == "markdown" and notebook.cells[0].source.startswith("# ")
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert not any(cell.outputs or cell.execution_count for cell in code)
+    assert notebook.metadata.kernelspec.name == "python3"
+
+
+# -- tour
+
+
+def test_the_tour_says_that_the_engine_is_on() -> None:
+    assert re.search(r"engine +on", the_cell("tour", "%nbdebug").result)
+
+
+def test_the_tours_breakpoint_is_pending_then_prints_its_stop_then_is_bound() -> None:
+    cell = next(cell for cell in ran("tour") if cell.source == "%bp mean")
+    assert "pending" in cell.rows()["mean()"]
+    run = the_cell("tour", "mean([1, 5, 2, 8])")
+    [line] = stops(run)
+    assert "function breakpoint 1 at line 2 in mean" in line and "press the bug" in line
+    assert run.result == "4.0"
+    assert after("tour", run).rows()["mean()"].split() == ["bound", "1"]
+
+
+def test_the_tours_condition_holds_for_one_of_two_calls() -> None:
+    cell = the_cell("tour", "print(mean([1, 2])")
+    assert len(stops(cell)) == 1 and cell.printed == "1.5 2.5\n"
+
+
+def test_the_tours_log_messages_stand_in_the_output() -> None:
+    cell = the_cell("tour", '%bp --log "{name}')
+    assert cell.printed.splitlines() == [
+        "Ada has 3 letters",
+        "Hello, Ada",
+        "Grace has 5 letters",
+        "Hello, Grace",
+    ]
+
+
+def test_the_tours_deferred_breakpoint_goes_from_pending_to_bound() -> None:
+    assert "pending" in the_cell("tour", "%bp prices.py:3").rows()["prices.py:3"]
+    run = the_cell("tour", "prices.gross(80)")
+    [line] = stops(run)
+    assert "at line 3 in gross" in line
+    assert run.result == "100.0"
+    assert "bound" in after("tour", run).rows()["prices.py:3"]
+
+
+# -- breakpoints
+
+
+def test_a_breakpoint_on_a_comment_moves_to_the_next_line_with_code() -> None:
+    [line] = stops(the_cell("breakpoints", "answer = 6 * 7"))
+    assert "at line 4" in line
+
+
+def test_functions_and_methods_stop_by_name() -> None:
+    first, second = stops(the_cell("breakpoints", "class Square"))
+    assert "in Square.scaled" in first and "in area" in second
+
+
+def test_breakpoints_of_a_file_a_module_and_its_function_wait_for_them() -> None:
+    places = {"shapes.py:3", "shapes:6", "shapes.Circle.area()"}
+    before = the_cell("breakpoints", "%bp shapes:6").rows()
+    assert before.keys() == places and all("pending" in row for row in before.values())
+    run = the_cell("breakpoints", "import shapes")
+    assert [re.search(r"line \d+", line)[0] for line in stops(run)] == [  # type: ignore[index]
+        "line 6",
+        "line 3",
+        "line 12",
+    ]
+    after_it = after("breakpoints", run).rows()
+    assert after_it.keys() == places and all("bound" in row for row in after_it.values())
+
+
+def test_a_condition_is_told_once_a_run_and_one_that_raises_is_reported() -> None:
+    cell = the_cell("breakpoints", "startswith")
+    assert len(stops(cell)) == 1 and cell.result == "[1, 4, 2, 4, 5]"
+    [line] = stops(the_cell("breakpoints", "wrod"))
+    assert "NameError: name 'wrod' is not defined" in line
+
+
+def test_hit_conditions_and_log_messages_print() -> None:
+    cell = the_cell("breakpoints", '--hits "%3"')
+    assert cell.printed.splitlines() == [
+        "after 3 steps: 3",
+        "after 6 steps: 15",
+        "after 9 steps: 36",
+    ]
+    [row] = after("breakpoints", cell).rows().values()
+    assert "hits %3" in row and row.endswith("9")
+    assert the_cell("breakpoints", "{share:.1%}").printed == "step=3 75.0%\nstep=4 100.0%\n"
+
+
+def test_breakpoints_go_off_and_on() -> None:
+    printed = {n: the_cell("breakpoints", f"double({n})").printed.splitlines() for n in (1, 2, 3)}
+    assert printed == {
+        1: ["doubling 1", "tripling 1", "2 3"],
+        2: ["4 6"],
+        3: ["doubling 3", "tripling 3", "6 9"],
+    }
+    assert "disabled" in the_cell("breakpoints", "%bp disable all").rows()["double()"]
+
+
+def test_mistakes_are_answered() -> None:
+    cell = the_cell("breakpoints", "--hits often")
+    condition, hits, place = cell.complained.splitlines()
+    assert "isn't a Python expression" in condition
+    assert "isn't a hit condition" in hits
+    assert "needs one place" in place
+    [row] = cell.rows().values()
+    assert "1000" in row and "failed" in row
+
+
+# -- stepping and variables
+
+
+@pytest.fixture(scope="module")
+def kernel() -> Iterator[Kernel]:
+    with running_kernel() as running:
+        yield running
+
+
+def lines_to_click() -> list[Any]:
+    """Return (cell, line) for each cell whose text says left of which line to click."""
+    found, text = [], ""
+    for cell in read(ROOT / "notebooks" / "stepping_and_variables.ipynb").cells:
+        if cell.cell_type == "markdown":
+            text = cell.source
+        elif match := re.search(r"left of line (\d+)", " ".join(text.split())):
+            name = cell.source.splitlines()[int(match[1]) - 1].strip()
+            found.append(pytest.param(cell.source, int(match[1]), id=name))
+    return found
+
+
+def test_stepping_and_variables_runs_without_a_panel() -> None:
+    results = [cell.result for cell in ran("stepping_and_variables") if cell.result]
+    assert results == [
+        "11.25",
+        "'fig'",
+        "[1, None, 3]",
+        "14",
+        "(1000000, -8.0)",
+        "(3000000, (1000000, 2))",
+        "'fine'",
+        "125.0",
+    ]
+    assert not any(cell.complained for cell in ran("stepping_and_variables"))
+
+
+@pytest.mark.parametrize(("code", "line"), lines_to_click())
+def test_the_lines_to_click_are_lines_that_stop(kernel: Kernel, code: str, line: int) -> None:
+    path = kernel.ask("dumpCell", code=code)["sourcePath"]
+    source = {"path": path}
+    [found] = kernel.ask("setBreakpoints", source=source, breakpoints=[{"line": line}])[
+        "breakpoints"
+    ]
+    assert found["verified"] and found["line"] == line
+    kernel.run_to_stop(code)
+    assert kernel.frames()[0]["line"] == line
+    kernel.ask("setBreakpoints", source=source, breakpoints=[])
+    assert kernel.resume()["status"] == "ok"
+
+
+def test_every_cell_with_something_to_click_is_tested() -> None:
+    assert len(lines_to_click()) == 8
