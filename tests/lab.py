@@ -214,13 +214,6 @@ class Notebook:
     def output(self, index: int) -> Locator:
         return self.cell(index).locator(".jp-OutputArea-output")
 
-    def save(self) -> None:
-        """Save the notebook, and wait until the server has it."""
-        with self.page.expect_response(
-            lambda response: response.request.method == "PUT" and response.url.endswith(self.name)
-        ):
-            self.page.keyboard.press("Control+s")
-
     def restart_kernel(self) -> None:
         """Restart the kernel with the toolbar's button; wait until it is idle again."""
         self.page.locator(
@@ -271,10 +264,11 @@ class Notebook:
         self.bug.click()
         expect(self.bug).to_have_attribute("aria-pressed", "false")
 
-    def click_gutter(self, index: int, line: int) -> None:
-        """Set or clear a breakpoint."""
+    def toggle_breakpoint(self, index: int, line: int, total: int) -> None:
+        """Click the gutter; wait until the panel lists ``total`` breakpoints."""
         gutter = self.cell(index).locator(".cm-gutter.cm-breakpoint-gutter > .cm-gutterElement")
         gutter.nth(line).click()  # the first is there for its width only
+        expect(self.breakpoints).to_have_count(total)
 
     def press(self, title: str) -> None:
         """Press a button of the call stack's toolbar, such as Continue or Next."""

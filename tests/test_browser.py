@@ -89,7 +89,7 @@ def test_the_panel_stops_shows_steps_evaluates_and_goes_on(
     notebook = open_notebook([LOAD, MEAN])
     notebook.run(0, count=1)
     notebook.open_debugger()
-    notebook.click_gutter(1, line=4)
+    notebook.toggle_breakpoint(1, line=4, total=1)
     expect(notebook.breakpoints).to_have_text([re.compile(r"^Cell \[ \]4$")])
 
     notebook.start(1)
@@ -114,8 +114,7 @@ def test_the_panel_stops_shows_steps_evaluates_and_goes_on(
     notebook.wait_for_stop(IN_LOOP)
     assert debugpy_processes(server) == []
 
-    notebook.click_gutter(1, line=4)
-    expect(notebook.breakpoints).to_have_count(0)
+    notebook.toggle_breakpoint(1, line=4, total=0)
     notebook.press("Continue")
     notebook.wait_for_end_of_stop()
     notebook.wait_until_ran(1, count=2)
@@ -133,8 +132,7 @@ def test_loading_takes_over_from_the_stock_debugger_and_keeps_its_breakpoints(
 ) -> None:
     notebook = open_notebook([LOAD, MEAN])
     notebook.open_debugger()
-    notebook.click_gutter(1, line=4)
-    expect(notebook.breakpoints).to_have_count(1)
+    notebook.toggle_breakpoint(1, line=4, total=1)
     assert debugpy_processes(server) != []
 
     notebook.run(0, count=1)
@@ -155,7 +153,7 @@ def test_the_installed_kernel_needs_no_load_ext(
 ) -> None:
     notebook = open_notebook([MEAN], kernel="nbdebug")
     notebook.open_debugger()
-    notebook.click_gutter(0, line=5)
+    notebook.toggle_breakpoint(0, line=5, total=1)
     notebook.start(0)
     notebook.wait_for_stop("    return total / len(values)")
     expect(notebook.variable("total")).to_have_text("total" + "9")
@@ -168,8 +166,7 @@ def test_the_installed_kernel_needs_no_load_ext(
 def test_a_stop_is_still_there_after_the_page_is_reloaded(open_notebook: OpenNotebook) -> None:
     notebook = open_notebook([MEAN], kernel="nbdebug")
     notebook.open_debugger()
-    notebook.click_gutter(0, line=4)
-    notebook.save()
+    notebook.toggle_breakpoint(0, line=4, total=1)
     notebook.start(0)
     notebook.wait_for_stop(IN_LOOP)
 
@@ -182,8 +179,7 @@ def test_a_stop_is_still_there_after_the_page_is_reloaded(open_notebook: OpenNot
 
     notebook.press("Next")
     notebook.wait_for_stop(LOOP)
-    notebook.click_gutter(0, line=4)
-    expect(notebook.breakpoints).to_have_count(0)
+    notebook.toggle_breakpoint(0, line=4, total=0)
     notebook.press("Continue")
     notebook.wait_for_end_of_stop()
     notebook.wait_until_idle()
@@ -196,8 +192,7 @@ def test_breakpoints_hit_after_the_kernel_is_restarted(
 ) -> None:
     notebook = open_notebook([MEAN], kernel="nbdebug")
     notebook.open_debugger()
-    notebook.click_gutter(0, line=4)
-    expect(notebook.breakpoints).to_have_count(1)
+    notebook.toggle_breakpoint(0, line=4, total=1)
     notebook.restart_kernel()
     notebook.wait_until_idle()
     expect(notebook.bug).to_have_attribute("aria-pressed", "true")

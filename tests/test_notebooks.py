@@ -1,4 +1,4 @@
-"""The notebooks run without a panel, in a kernel of this interpreter, and show what they promise."""
+"""The notebooks run without a panel, in a kernel of this Python, and show what they promise."""
 
 import re
 from collections.abc import Iterator
@@ -42,7 +42,7 @@ class Cell:
 
 
 def read(path: Path) -> Any:
-    return nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+    return nbformat.read(path, as_version=4)
 
 
 @cache

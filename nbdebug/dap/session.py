@@ -111,7 +111,7 @@ class Session:
         self.is_initialized = True
 
     def attach(self, stop_on_entry: bool = False) -> None:
-        """From now on a stop waits for this client; at once, with ``stop_on_entry``, in the next run."""
+        """Have stops wait for this client from now on; ``stop_on_entry`` makes the next run one."""
         self.is_attached = True
         if stop_on_entry:
             self.engine.stops.stop_at_entry()

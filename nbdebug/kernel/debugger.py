@@ -73,6 +73,7 @@ class KernelDebugger:
         )
         self.config.apply(engine)
         engine.start()
+        self.shell.configurables.append(self.config)  # where %config looks
         self.session.log = MessageLog(self.config.log_dir or None)
         self._take_over()
         kernel = self.kernel
@@ -93,6 +94,7 @@ class KernelDebugger:
         self.session.engine.close()
         self.shell.events.unregister("pre_execute", self.session.run_starts)
         self.shell.events.unregister("post_execute", self.session.engine.run_ended)
+        self.shell.configurables.remove(self.config)
         self.cells.restore_leading_lines()
         kernel = self.kernel
         if self._before is _MISSING:

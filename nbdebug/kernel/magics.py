@@ -104,8 +104,9 @@ class NbdebugMagics(Magics):
         return self._list([breakpoints.add(self._parse(line))])
 
     def _parse(self, line: str) -> BreakpointSpec:
-        before, found, condition = line.partition(" if ")
-        if found and not condition.strip():
+        before, *conditions = re.split(r"\sif(?:\s|$)", line, maxsplit=1)
+        condition = conditions[0] if conditions else ""
+        if conditions and not condition.strip():
             raise _Usage("There is no condition after `if`.")
         try:
             words = shlex.split(before)
