@@ -14,12 +14,12 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
-import nbformat
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 LIMIT_S = 60
+Json = dict[str, Any]
 SERVER_OPTIONS = (
     "--no-browser",
     "--allow-root",
@@ -104,7 +104,7 @@ class LabServer:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        self._reader = threading.Thread(target=self._read)
+        self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         if not self._ready.wait(LIMIT_S) or not self.url:
             self.close()
@@ -131,7 +131,7 @@ class LabServer:
             self._process.wait(LIMIT_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
-        self._reader.join()
+        self._reader.join(LIMIT_S)
 
     def kernels(self) -> list[str]:
         """Return the ids of the kernels that run."""
@@ -145,17 +145,15 @@ class LabServer:
             urllib.request.urlopen(request, timeout=LIMIT_S).close()
 
     def write_notebook(self, name: str, cells: Sequence[str], kernel: str = "python3") -> None:
-        """Write a notebook of code cells for a kernel; text that starts with ``#`` is Markdown."""
+        """Write a notebook for a kernel; a cell that starts with ``# `` is Markdown, else code."""
+        written: list[Json] = []
+        code: Json = {"cell_type": "code", "execution_count": None, "outputs": []}
+        for number, source in enumerate(cells):
+            kind = {"cell_type": "markdown"} if source.startswith("# ") else code
+            written.append({"id": f"cell-{number}", "metadata": {}, "source": source, **kind})
         spec = {"name": kernel, "display_name": kernel}
-        notebook = nbformat.v4.new_notebook(metadata={"kernelspec": spec})
-        for number, text in enumerate(cells):
-            make = (
-                nbformat.v4.new_markdown_cell
-                if text.startswith("# ")
-                else nbformat.v4.new_code_cell
-            )
-            notebook.cells.append(make(text, id=f"cell-{number}"))
-        nbformat.write(notebook, self.notebooks / name)
+        notebook = {"cells": written, "metadata": {"kernelspec": spec}, "nbformat": 4}
+        (self.notebooks / name).write_text(json.dumps({**notebook, "nbformat_minor": 5}))
 
     def processes(self) -> list[str]:
         """Return the command lines of all that the server and its kernels started, and theirs."""

@@ -128,7 +128,7 @@ def test_a_condition_that_raises_stops_once_and_says_so(program: Debuggee) -> No
 def test_a_condition_that_raises_is_output_once_where_the_user_chose_that(
     program: Debuggee,
 ) -> None:
-    program.engine.breakpoints.stop_on_condition_error = False
+    program.engine.breakpoints.reports.stop_on_condition_error = False
     program.write(LOOP)
     program.break_at("b", condition="nosuch")
     program.start()
@@ -378,7 +378,9 @@ def test_breakpoints_in_a_library_stop_and_show_its_frame(program: Debuggee) -> 
 def test_a_function_breakpoint_stops_once_for_each_call_even_where_the_first_line_loops(
     program: Debuggee,
 ) -> None:
-    program.write("def f():\n    for i in range(3):  # @for\n        pass\n    return i\nf(); f()\n")
+    program.write(
+        "def f():\n    for i in range(3):  # @for\n        pass\n    return i\nf(); f()\n"
+    )
     program.break_in("f")
     assert program.run_to_stop() == "for"
     assert program.resume_to_stop() == "for"

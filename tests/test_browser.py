@@ -13,7 +13,7 @@ pytest.importorskip("playwright.sync_api", reason="playwright isn't installed: r
 pytest.importorskip("jupyterlab", reason="JupyterLab isn't installed: run `make setup`")
 
 from lab import LabServer, Notebook, find_chromium, running_chromium
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
@@ -59,24 +59,22 @@ def open_notebook(
     """Write a notebook and open it in a browser's window of its own."""
     name = request.node.name
     context = browser.new_context(viewport={"width": 1400, "height": 900})
-    notebooks: list[Notebook] = []
 
     def open_(cells: Sequence[str], kernel: str = "python3") -> Notebook:
         server.write_notebook(f"{name}.ipynb", cells, kernel)
-        notebooks.append(Notebook(context.new_page(), server, f"{name}.ipynb"))
-        return notebooks[0]
+        return Notebook(context.new_page(), server, f"{name}.ipynb")
 
     yield open_
     print(server.log)
-    for notebook in notebooks:
-        keep_screenshot(notebook, f"{name}-end")
+    for page in context.pages:
+        keep_screenshot(page, f"{name}-end")
     context.close()
     server.shut_down_kernels()
 
 
-def keep_screenshot(notebook: Notebook, name: str) -> None:
+def keep_screenshot(page: Page, name: str) -> None:
     ARTIFACTS.mkdir(exist_ok=True)
-    notebook.page.screenshot(path=ARTIFACTS / f"{name.removeprefix('test_')}.png")
+    page.screenshot(path=ARTIFACTS / f"{name.removeprefix('test_')}.png")
 
 
 def debugpy_processes(server: LabServer) -> list[str]:
@@ -98,7 +96,7 @@ def test_the_panel_stops_shows_steps_evaluates_and_goes_on(
     expect(notebook.variable("values")).to_have_text("values" + "list")
     expect(notebook.variable("value")).to_have_text("value" + "1")
     expect(notebook.variable("total")).to_have_text("total" + "0")
-    keep_screenshot(notebook, "panel-stopped")
+    keep_screenshot(notebook.page, "panel-stopped")
 
     notebook.press("Next")
     notebook.wait_for_stop(LOOP)
@@ -107,7 +105,7 @@ def test_the_panel_stops_shows_steps_evaluates_and_goes_on(
 
     assert notebook.evaluate("total * 100 + len(values)") == "103"
     expect(notebook.variable("total")).to_have_text("total" + "1")
-    keep_screenshot(notebook, "panel-evaluated")
+    keep_screenshot(notebook.page, "panel-evaluated")
 
     notebook.press("Continue")
     expect(notebook.variable("value")).to_have_text("value" + "2")
@@ -141,7 +139,7 @@ def test_loading_takes_over_from_the_stock_debugger_and_keeps_its_breakpoints(
     notebook.start(1)
     notebook.wait_for_stop(IN_LOOP)
     expect(notebook.variable("value")).to_have_text("value" + "1")
-    keep_screenshot(notebook, "panel-taken-over")
+    keep_screenshot(notebook.page, "panel-taken-over")
     notebook.close_debugger()
     notebook.wait_for_end_of_stop()
     notebook.wait_until_ran(1, count=2)
@@ -175,7 +173,7 @@ def test_a_stop_is_still_there_after_the_page_is_reloaded(open_notebook: OpenNot
     notebook.wait_for_stop(IN_LOOP)
     expect(notebook.variable("value")).to_have_text("value" + "1")
     expect(notebook.breakpoints).to_have_count(1)
-    keep_screenshot(notebook, "panel-reloaded")
+    keep_screenshot(notebook.page, "panel-reloaded")
 
     notebook.press("Next")
     notebook.wait_for_stop(LOOP)

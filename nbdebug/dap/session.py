@@ -126,7 +126,7 @@ class Session:
         if terminate:
             self.engine.stops.interrupt()
         self.engine.stops.resume_all()
-        self.engine.breakpoints.clear_of_client()
+        self.engine.breakpoints.clear(of_clients_only=True)
         self.is_initialized = False
         self.emit("terminated")
 

@@ -9,7 +9,8 @@ import os
 import traceback
 from typing import Protocol
 
-from nbdebug.engine.breakpoints import BreakpointTable, Reports
+from nbdebug.engine.breakpoints import Breakpoints
+from nbdebug.engine.checks import Reports
 from nbdebug.engine.inspection import Inspector
 from nbdebug.engine.model import BreakpointInfo, Limits, Location
 from nbdebug.engine.monitor import Monitor
@@ -46,7 +47,7 @@ class Engine:
         reports = Reports(
             host.breakpoint_changed, self._log, self._condition_failed, self.inspector.text
         )
-        self.breakpoints = BreakpointTable(self._monitor, self.sources, reports)
+        self.breakpoints = Breakpoints(self._monitor, self.sources, reports)
         self._tracer = Tracer(
             self._monitor,
             self.breakpoints,
@@ -91,6 +92,7 @@ class Engine:
         """In a forked child: nothing of the parent's debugging goes on here."""
         self.stops.forget_all()
         self._monitor.forget_parent()
+        self.breakpoints.forget_parent()
 
     def _step_aside(self) -> None:
         """Turn everything off after an exception of our own, and say so once."""

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from nbdebug import errors
 from nbdebug.engine import monitor
-from nbdebug.engine.breakpoints import Hit, location_of
+from nbdebug.engine.checks import Hit, location_of
 from nbdebug.engine.model import Location, StepKind, Stop, StopReason
 from nbdebug.engine.monitor import Monitor
 from nbdebug.engine.parking import ParkedThread

@@ -13,7 +13,8 @@ from types import CodeType, FrameType
 from typing import Any
 
 from nbdebug.engine import monitor
-from nbdebug.engine.breakpoints import BreakpointTable, Hit
+from nbdebug.engine.breakpoints import Breakpoints
+from nbdebug.engine.checks import Hit
 from nbdebug.engine.model import StopReason
 from nbdebug.engine.monitor import DISABLE, Monitor
 from nbdebug.engine.stepping import Stepper
@@ -31,7 +32,7 @@ class Tracer:
     def __init__(
         self,
         monitor_: Monitor,
-        table: BreakpointTable,
+        breakpoints: Breakpoints,
         stepper: Stepper,
         threads: Threads,
         user_code: UserCode,
@@ -40,7 +41,8 @@ class Tracer:
     ) -> None:
         self._arrivals: dict[int, tuple[FrameType, Hit]] = {}
         self._monitor = monitor_
-        self._table = table
+        self._breakpoints = breakpoints
+        self._bindings = breakpoints.bindings
         self._stepper = stepper
         self._threads = threads
         self._user_code = user_code
@@ -68,7 +70,7 @@ class Tracer:
     def _make_on_line(self) -> Callable[[CodeType, int], Any]:
         # Closed-over names instead of attributes: this runs at every line that has a breakpoint,
         # and a condition that says no should cost little more than its evaluation.
-        line_checks, steps, asked = self._table.line_checks, self._stepper.steps, self._asked
+        line_checks, steps, asked = self._bindings.line_checks, self._stepper.steps, self._asked
         arrivals, getframe = self._arrivals, sys._getframe
         is_wanted = self._monitor.is_wanted_beyond_breakpoints
 
@@ -123,10 +125,10 @@ class Tracer:
 
     def _make_on_start(self) -> Callable[[CodeType, int], Any]:
         # As above: with a breakpoint set, this is what each code object of the process costs once.
-        table, steps, asked = self._table, self._stepper.steps, self._asked
+        bindings, steps, asked = self._bindings, self._stepper.steps, self._asked
 
         def on_start(code: CodeType, offset: int) -> Any:
-            if code.co_filename in table.uninteresting_files and not (steps or asked):
+            if code.co_filename in bindings.uninteresting_files and not (steps or asked):
                 return DISABLE
             try:
                 return None if self._starts(code, sys._getframe(1)) else DISABLE
@@ -138,10 +140,10 @@ class Tracer:
 
     def _starts(self, code: CodeType, frame: FrameType) -> bool:
         """Look at a frame that starts; True if the next start of its code matters too."""
-        check = self._table.start_checks.get(id(code))
-        if check is None and self._table.concerns(code):
-            self._table.look(code, frame)
-            check = self._table.start_checks.get(id(code))
+        check = self._bindings.start_checks.get(id(code))
+        if check is None and self._bindings.concerns(code):
+            self._breakpoints.look(code, frame)
+            check = self._bindings.start_checks.get(id(code))
         if check is not None and (hit := check(frame)) is not None:
             self._arrivals[get_ident()] = frame, hit
             # Enables the first line again, which a start that didn't hit has disabled.
@@ -152,8 +154,8 @@ class Tracer:
     def _on_resume(self, code: CodeType, offset: int) -> Any:
         try:
             frame = sys._getframe(1)
-            if self._table.concerns(code):
-                self._table.look(code, frame)
+            if self._bindings.concerns(code):
+                self._breakpoints.look(code, frame)
             keep = self._enters(frame) if self._stepper.steps or self._asked else False
             return None if keep else DISABLE
         except Exception:

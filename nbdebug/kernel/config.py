@@ -54,7 +54,7 @@ class Nbdebug(Configurable):
         ]
         engine.user_code.configure(just_my_code=self.just_my_code, rules=tuple(rules))
         engine.stops.stop_other_threads = self.stop_other_threads
-        engine.breakpoints.stop_on_condition_error = self.condition_errors == "stop"
+        engine.breakpoints.reports.stop_on_condition_error = self.condition_errors == "stop"
         engine.inspector.limits = self.limits
 
 
