@@ -42,9 +42,8 @@ def attach(session: "Session", arguments: m.AttachArguments) -> None:
     if arguments.stop_other_threads is not None:
         session.engine.stops.stop_other_threads = arguments.stop_other_threads
     if arguments.condition_errors is not None:
-        session.engine.breakpoints.reports.stop_on_condition_error = (
-            arguments.condition_errors == "stop"
-        )
+        reports = session.engine.breakpoints.reports
+        reports.stop_on_condition_error = arguments.condition_errors == "stop"
     session.attach(arguments.stop_on_entry)
 
 

@@ -78,21 +78,11 @@ class Stops:
             self._listener.passed(stop)
             return
         parked = ParkedThread(ident, frame, stop, waits_for_others=reason is None)
-        with self._lock:
-            holding = self._current is not None and not self._current.was_released
-            if parked.waits_for_others and not holding:
-                return  # what it was to wait for is over
-            self._stepper.end(ident)
-            self._parked[ident] = parked
-            announce = self._current is None
-            if announce:
-                self._current = parked
         try:
-            if announce:
-                self._announce(parked)
-            parked.serve()
+            if self._enter(parked):
+                parked.serve()
         finally:
-            self._leave(parked)
+            _to_the_end(lambda: self._leave(parked))
 
     def run_ended(self) -> None:
         """Take note that the calling thread's run has ended: its step and pause have, too."""
@@ -260,20 +250,40 @@ class Stops:
         if not self.asked:
             self._stop_asking()
 
+    def _enter(self, parked: ParkedThread) -> bool:
+        """Put a thread among the parked ones, and tell of its stop if it is the first.
+
+        False if what the thread was to wait for is over.
+        """
+        with self._lock:
+            holding = self._current is not None and not self._current.was_released
+            if parked.waits_for_others and not holding:
+                return False
+            self._stepper.end(parked.ident)
+            self._parked[parked.ident] = parked
+            announce = self._current is None
+            if announce:
+                self._current = parked
+        if announce:
+            self._announce(parked)
+        return True
+
     def _leave(self, parked: ParkedThread) -> None:
         """A parked thread runs on; if the stop was its own, the next one's is told."""
         with self._lock:
-            self._parked.pop(parked.ident, None)
+            if self._parked.get(parked.ident) is not parked:
+                return
             was_current = self._current is parked
             was_interrupted = was_current and not parked.was_released
+            left = [other for other in self._parked.values() if other is not parked]
+            following = next((p for p in left if not p.waits_for_others), None)
             if was_current:
-                left = list(self._parked.values())
-                self._current = next((p for p in left if not p.waits_for_others), None)
-                following = self._current
+                # With none to tell of, one thread alone ran on, and the others stay stopped.
+                staying = next((p for p in left if not p.was_released), None)
+                self._current = following or (None if was_interrupted else staying)
                 if was_interrupted:
                     self._drop_asked()
-                elif self._current is None:  # one thread alone ran on: the others stay stopped
-                    self._current = next((p for p in left if not p.was_released), None)
+            del self._parked[parked.ident]
         self.on_leave(parked.ident, was_current)
         if not was_current:
             return
@@ -284,6 +294,15 @@ class Stops:
                     other.release()
         if following is not None:
             self._announce(following)
+
+
+def _to_the_end(call: Callable[[], None]) -> None:
+    """Make ``call`` once more if Ctrl-C comes into it, and only then pass that on."""
+    try:
+        call()
+    except KeyboardInterrupt:
+        call()
+        raise
 
 
 def _sentence(
