@@ -125,6 +125,22 @@ class NoCodeAtLine(BadBreakpoint):
     advice = "Choose a line that has a statement."
 
 
+class BadLogMessage(BadBreakpoint):
+    """A log message with an expression that can't be read."""
+
+    slug = "bad-log-message"
+    id = 125
+    advice = "Write text with expressions in braces, such as `x={x}`; `{{` is a brace."
+
+
+class InCellMagic(BadBreakpoint):
+    """A line of a cell that a cell magic runs in its own way."""
+
+    slug = "in-cell-magic"
+    id = 126
+    advice = "Put the code into a function of another cell, and the breakpoint there."
+
+
 class UnknownBreakpoint(ClientError):
     """No breakpoint has this id or place."""
 

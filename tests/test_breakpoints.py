@@ -338,7 +338,7 @@ def test_what_add_made_stays_when_a_client_lists_other_lines(program: Debuggee) 
     table = program.engine.breakpoints
     added = table.add(BreakpointSpec(LineTarget(program.path, program.line("b"))))
     program.break_at("done")
-    assert [info.id for info in table.infos()][0] == added.id
+    assert added.id in [info.id for info in table.infos()]
     assert len(table.infos()) == 2
 
 

@@ -51,4 +51,4 @@ def test_a_batch_run_with_breakpoints_ends(
     texts = [o["text"] for o in notebook.cells[2].outputs if o["output_type"] == "stream"]
     assert "[0, 2, 4]\n" in texts
     [said] = [text for text in texts if text.startswith("nbdebug:")]
-    assert said.count("\n") == 1 and "function breakpoint 1 at line 2 in f of this cell" in said
+    assert said.count("\n") == 1 and "function breakpoint 1 at line 2 in f of another cell" in said

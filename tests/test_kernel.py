@@ -108,7 +108,10 @@ def test_interrupting_a_stop_ends_the_cell_and_the_next_run_hits_again(kernel: K
 
 
 def test_interrupting_a_stop_in_a_cell_with_top_level_await(kernel: Kernel) -> None:
-    code = "import asyncio\nawait asyncio.sleep(0)\nx = 1  # @x\nawait asyncio.sleep(0)\nprint('end')\n"
+    code = (
+        "import asyncio\nawait asyncio.sleep(0)\nx = 1  # @x\nawait asyncio.sleep(0)\n"
+        "print('end')\n"
+    )
     kernel.break_at(code, "x")
     kernel.run_to_stop(code)
     assert kernel.where() == ("<module>", 3)
@@ -208,11 +211,15 @@ def test_without_a_client_a_stop_prints_one_line_and_the_run_goes_on(each_python
 
 def test_unloading_gives_the_kernel_back(each_python: Path) -> None:
     state = (
-        "import sys, threading; k = get_ipython().kernel; t = get_ipython().input_transformer_manager\n"
-        "print([type(k.debugger).__module__ if hasattr(k, 'debugger') else None, 'do_debug_request' in vars(k),"
+        "import sys, threading; k = get_ipython().kernel; t = "
+        "get_ipython().input_transformer_manager\n"
+        "print([type(k.debugger).__module__ if hasattr(k, 'debugger') else None, "
+        "'do_debug_request' in vars(k),"
         " 'do_shutdown' in vars(k), [getattr(f, '__name__', '') for f in t.cleanup_transforms],"
-        " [sys.monitoring.get_tool(i) for i in range(6)], sorted(t.name for t in threading.enumerate()),"
-        " 'bp' in get_ipython().magics_manager.magics['line'], len(get_ipython().events.callbacks['post_execute'])])"
+        " [sys.monitoring.get_tool(i) for i in range(6)], sorted(t.name for t in "
+        "threading.enumerate()),"
+        " 'bp' in get_ipython().magics_manager.magics['line'], "
+        "len(get_ipython().events.callbacks['post_execute'])])"
     )
     with running_kernel(python=str(each_python), load=False, enable=False) as kernel:
         before = kernel.run(state)["output"]
@@ -439,7 +446,8 @@ def test_variables_are_paged(here: Kernel) -> None:
 
 def test_variables_while_nothing_is_stopped(kernel: Kernel) -> None:
     kernel.run(
-        "text = 'hello'\nitems = [1, 2]\n_id = 1\nclass C:\n    def __repr__(self): raise SystemExit\nc = C()"
+        "text = 'hello'\nitems = [1, 2]\n_id = 1\nclass C:\n"
+        "    def __repr__(self): raise SystemExit\nc = C()"
     )
     shown = {v["name"]: v for v in kernel.ask("inspectVariables")["variables"]}
     assert shown["text"]["value"] == "'hello'"
@@ -517,7 +525,8 @@ def test_pausing_a_running_cell(kernel: Kernel) -> None:
 
 def test_the_kernels_own_threads_are_not_the_users(here: Kernel) -> None:
     here.run(
-        "import threading; ev = threading.Event(); t = threading.Thread(target=ev.wait, name='mine'); t.start()"
+        "import threading; ev = threading.Event(); t = threading.Thread(target=ev.wait, "
+        "name='mine'); t.start()"
     )
     assert [t["name"] for t in here.ask("threads")["threads"]] == ["MainThread", "mine"]
     here.run("ev.set()")
@@ -727,7 +736,7 @@ def test_a_magic_used_wrongly_says_how_it_is_used(shared: Kernel, line: str, sai
 
 def test_magics_set_list_disable_and_clear(here: Kernel) -> None:
     out = here.run('def f(a):\n    return a\n%bp --hits ">=2" f if a > 0\n')["output"]
-    assert "f()" in out and "if a > 0, hits >=2" in out and "pending" in out
+    assert "f()" in out and "if a > 0, hits >=2" in out and "bound" in out
     here.run("%bp --log 'a={a}' f")
     rows = here.run("%bp")["output"].splitlines()
     assert len(rows) == 2 and "log 'a={a}'" in rows[1]
@@ -757,3 +766,63 @@ def test_the_stack_magic_shows_threads_and_the_stop(here: Kernel) -> None:
         "output"
     ]
     assert "MainThread (running)" in rows and "<module>" in rows
+
+
+def test_asking_for_modules_runs_no_lazy_modules_code(here: Kernel) -> None:
+    here.run(
+        "import importlib.util, sys\nspec = importlib.util.find_spec('this')\n"
+        "spec.loader = importlib.util.LazyLoader(spec.loader)\n"
+        "lazy = importlib.util.module_from_spec(spec); sys.modules['this'] = lazy\n"
+        "spec.loader.exec_module(lazy)"
+    )
+    here.ask("modules")
+    here.run("%bp nosuchfile.py:3")
+    assert "_LazyModule" in here.run("print(object.__getattribute__(lazy, '__class__'))")["output"]
+
+
+def test_function_and_disabled_breakpoints_survive_the_panels_round_trip(here: Kernel) -> None:
+    here.run(CELL)
+    here.break_at(CELL, "b", "return")
+    here.run("%bp f\n%bp disable 1")
+    [source] = here.ask("debugInfo")["breakpoints"]
+    assert [b["line"] for b in source["breakpoints"]] == [2, 3]
+    lines = [{"line": b["line"]} for b in source["breakpoints"]]
+    here.ask("setBreakpoints", source={"path": source["source"]}, breakpoints=lines)
+    table = here.run("%bp")["output"]
+    assert "bound, disabled" in table and "f()" in table
+    assert here.run_to_stop(CELL)["reason"] == "function breakpoint"
+    here.move("continue")
+    assert here.where() == ("f", 3)
+    here.resume()
+
+
+def test_a_function_that_exists_is_bound_at_once(here: Kernel) -> None:
+    here.run("import functools\ndef deco(f):\n    return functools.wraps(f)(lambda *a: f(*a))")
+    here.run(
+        "class C:\n    @staticmethod\n    def m():\n        return 1\n@deco\ndef g():\n"
+        "    return 2\n"
+    )
+    for name in ("C.m", "g", "json.decoder.JSONDecoder.decode"):
+        assert "bound" in here.run(f"%bp {name}")["output"], name
+    assert "pending" in here.run("%bp nosuch.f")["output"]
+
+
+def test_the_kernels_own_calls_of_a_library_are_no_hits(here: Kernel) -> None:
+    here.run("import json\n%bp json.loads")
+    for _ in range(3):
+        here.run("1 + 1")
+    assert here.run("%bp")["output"].split()[-2:] == ["bound", "0"]
+    here.run_to_stop("json.loads('1')")
+    assert here.where()[0] == "loads"
+    here.resume()
+
+
+def test_a_line_of_a_cell_magics_cell_is_refused_with_the_reason(here: Kernel) -> None:
+    code = "%%time\nx = 1\ny = 2\n"
+    path = here.ask("dumpCell", code=code)["sourcePath"]
+    [found] = here.ask("setBreakpoints", source={"path": path}, breakpoints=[{"line": 2}])[
+        "breakpoints"
+    ]
+    assert (found["verified"], found["reason"]) == (False, "failed")
+    assert "`%%time`" in found["message"]
+    assert here.run(code)["status"] == "ok"

@@ -91,7 +91,8 @@ def test_next_over_recursion_stays_in_its_own_frame(program: Debuggee) -> None:
 def test_next_through_loops_and_branches(program: Debuggee) -> None:
     program.write(
         "def f():\n    t = 0  # @t\n    for i in range(2):  # @for\n        if i:  # @if\n"
-        "            t += 1  # @inc\n    else:\n        t += 10  # @else\n    return t  # @ret\nx = f()\n"
+        "            t += 1  # @inc\n    else:\n        t += 10  # @else\n    return t  # @ret\n"
+        "x = f()\n"
     )
     program.break_at("t")
     program.run_to_stop()
@@ -103,7 +104,8 @@ def test_next_over_raise_goes_to_the_handler(program: Debuggee) -> None:
     program.write(
         "def f():\n    raise ValueError(1)  # @raise\n"
         "def g():\n    try:\n        f()  # @call\n    except ValueError as e:  # @except\n"
-        "        x = 1  # @handler\n    finally:\n        y = 2  # @finally\n    return x + y  # @ret\nz = g()\n"
+        "        x = 1  # @handler\n    finally:\n        y = 2  # @finally\n"
+        "    return x + y  # @ret\nz = g()\n"
     )
     program.break_at("raise")
     program.run_to_stop()
@@ -115,7 +117,8 @@ def test_next_through_with_and_finally(program: Debuggee) -> None:
     program.write(
         "class C:\n    def __enter__(self):\n        return 5  # @enter\n"
         "    def __exit__(self, *a):\n        return None  # @exit\n"
-        "def f():\n    with C() as c:  # @with\n        d = c  # @body\n    return d  # @ret\nx = f()\n"
+        "def f():\n    with C() as c:  # @with\n        d = c  # @body\n    return d  # @ret\n"
+        "x = f()\n"
     )
     program.break_at("with")
     program.run_to_stop()
@@ -175,7 +178,8 @@ def test_step_in_through_a_c_callback(program: Debuggee) -> None:
 def test_step_in_through_a_decorator_written_in_python(program: Debuggee) -> None:
     program.write(
         "import functools\ndef deco(f):\n    @functools.wraps(f)\n    def wrap(*a):\n"
-        "        return f(*a)  # @wrap\n    return wrap\n@deco\ndef target(a):\n    return a  # @target\n"
+        "        return f(*a)  # @wrap\n    return wrap\n@deco\ndef target(a):\n"
+        "    return a  # @target\n"
         "x = target(3)  # @top\n"
     )
     program.break_at("top")
@@ -189,7 +193,8 @@ def test_step_in_passes_through_library_code_to_the_users(program: Debuggee) -> 
     program.write(
         "import functools\ndef add(a, b):\n    return a + b  # @add\n"
         "def f():\n    p = functools.partial(add, 1)  # @partial\n"
-        "    import subprocess\n    subprocess.list2cmdline(['a'])  # @library\n    return p(2)  # @call\nx = f()\n"
+        "    import subprocess\n    subprocess.list2cmdline(['a'])  # @library\n"
+        "    return p(2)  # @call\nx = f()\n"
     )
     program.break_at("library")
     program.run_to_stop()
@@ -261,7 +266,8 @@ def test_several_statements_on_one_line_are_one_step(program: Debuggee) -> None:
 def test_a_call_over_several_lines_can_be_stepped(program: Debuggee) -> None:
     program.write(
         "def f(a, b):\n    return a + b  # @f\n"
-        "def g():\n    x = f(  # @call\n        1,  # @one\n        2,  # @two\n    )\n    return x  # @ret\ny = g()\n"
+        "def g():\n    x = f(  # @call\n        1,  # @one\n        2,  # @two\n    )\n"
+        "    return x  # @ret\ny = g()\n"
     )
     program.break_at("call")
     program.run_to_stop()
@@ -274,8 +280,10 @@ def test_a_coroutine_steps_over_its_awaits(program: Debuggee) -> None:
     program.write(
         "import asyncio\nasync def leaf():\n    await asyncio.sleep(0)\n    return 1  # @leaf\n"
         "async def other():\n    for _ in range(3):\n        await asyncio.sleep(0)  # @other\n"
-        "async def main():\n    task = asyncio.ensure_future(other())  # @1\n    a = await leaf()  # @2\n"
-        "    b = await leaf()  # @3\n    await task  # @4\n    return a + b  # @5\nx = asyncio.run(main())\n"
+        "async def main():\n    task = asyncio.ensure_future(other())  # @1\n"
+        "    a = await leaf()  # @2\n"
+        "    b = await leaf()  # @3\n    await task  # @4\n    return a + b  # @5\n"
+        "x = asyncio.run(main())\n"
     )
     program.break_at("1")
     program.run_to_stop()

@@ -24,7 +24,7 @@ class MessageLog:
             self._file = open(self.path, "w", encoding="utf-8", buffering=1)  # noqa: SIM115  # kept open
 
     def write(self, direction: str, message: object) -> None:
-        """Add a line: the time, the direction as the client sees it, what it is, and the JSON."""
+        """Add a line: the time, `<-` for what came in, `->` for what went out, and the message."""
         if self._file is None:
             return
         title = ""

@@ -4,7 +4,6 @@ Owns the table; each action turns parsed arguments into calls of the engine and 
 body. What a client is told of our capabilities is gathered from here.
 """
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from nbdebug import errors
 from nbdebug.dap import messages as m
 from nbdebug.dap.messages import Json
+from nbdebug.engine import modules as loaded_modules
 from nbdebug.engine.model import StepKind
 from nbdebug.engine.usercode import Rule
 
@@ -178,11 +178,8 @@ def source(session: "Session", arguments: m.SourceArguments) -> Json:
 
 
 def modules(session: "Session", arguments: m.ModulesArguments) -> Json:
-    found = []
-    for name, module in sorted(sys.modules.copy().items()):
-        file = getattr(getattr(module, "__spec__", None), "origin", None)
-        if isinstance(file, str) and file.endswith(".py"):
-            found.append({"id": name, "name": name, "path": file})
+    files = sorted(loaded_modules.files())
+    found = [{"id": n, "name": n, "path": file} for n, file in files if file.endswith(".py")]
     end = arguments.start_module + arguments.module_count if arguments.module_count else None
     return {"modules": found[arguments.start_module : end], "totalModules": len(found)}
 

@@ -11,17 +11,23 @@ import weakref
 from collections.abc import Callable, Iterable
 from types import CodeType, FrameType
 
-from nbdebug.engine import monitor
-from nbdebug.engine.checks import Breakpoint, Check, Reports, check_of
+from nbdebug.engine import modules, monitor
+from nbdebug.engine.checks import Breakpoint, Check, Hit, Reports, check_of
 from nbdebug.engine.model import BreakpointState, FunctionTarget, ModuleTarget
 from nbdebug.engine.monitor import Monitor
-from nbdebug.engine.placement import names_function, path_of, settle, table_for, wanted_line
+from nbdebug.engine.placement import (
+    names_function,
+    path_of,
+    settle,
+    settle_function,
+    table_for,
+    wanted_line,
+)
 from nbdebug.engine.sources import (
     LineTable,
     Sources,
     has_line,
     is_top_level,
-    lines_of,
     table_of_code,
 )
 
@@ -61,6 +67,10 @@ class Bindings:
     def refresh(self) -> None:
         """Bring tables and events in line with the breakpoints after a change of them."""
         self._remember_names()
+        for breakpoint_ in self._functions():
+            known = modules.code_of_function(str(breakpoint_.spec.target))
+            if known is not None and breakpoint_.is_live:
+                self.look(known, None)
         for ref in list(self._bound.values()):
             code = ref()
             if code is not None:
@@ -186,17 +196,29 @@ class Bindings:
                 self._monitor.disarm(code, PURPOSE)
             return
         self.line_checks[key] = {
-            line: check_of(found, code, self._reports) for line, found in by_line.items()
+            line: self._check_of(found, code) for line, found in by_line.items()
         }
         mask = monitor.LINE
         self.start_checks.pop(key, None)
         if functions:
-            self.start_checks[key] = check_of(functions, code, self._reports)
+            self.start_checks[key] = self._check_of(functions, code)
             mask |= monitor.PY_START
         self._bound[key] = weakref.ref(code, lambda _: self._forget(key))
         self._monitor.arm(code, PURPOSE, mask)
         for breakpoint_ in functions:
             self._found_function(breakpoint_, code)
+
+    def _check_of(self, found: list[Breakpoint], code: CodeType) -> Check:
+        check = check_of(found, code, self._reports)
+        if not self._sources.is_library(code.co_filename):
+            return check
+        serves_user = self._reports.serves_user
+
+        def check_for_user(frame: FrameType) -> Hit | None:
+            # The host calls libraries too, and must neither be stopped nor counted.
+            return check(frame) if serves_user(frame) else None
+
+        return check_for_user
 
     def _is_first_statement(self, code: CodeType, line: int) -> bool:
         """False for a cell's statement on a line where one before it in the same run begins.
@@ -209,9 +231,7 @@ class Bindings:
 
     def _found_function(self, breakpoint_: Breakpoint, code: CodeType) -> None:
         if breakpoint_.state is BreakpointState.PENDING:
-            breakpoint_.state, breakpoint_.message = BreakpointState.BOUND, ""
-            breakpoint_.path = self._sources.canonical(code.co_filename)
-            breakpoint_.line = min(lines_of(code), default=code.co_firstlineno)
+            settle_function(breakpoint_, code, self._sources)
             self._reports.changed(breakpoint_.info(), "changed")
 
     def _forget(self, key: int) -> None:

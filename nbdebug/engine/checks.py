@@ -78,11 +78,13 @@ class Reports:
     log: Callable[[str, Location], None]
     condition_failed: Callable[[BreakpointInfo, str, Location], None]
     show: Callable[[object], str]
+    serves_user: Callable[[FrameType], bool]
+    """False for a frame in which the host runs a library for itself, not for user code."""
     stop_on_condition_error: bool = True
 
 
 def check_spec(spec: BreakpointSpec) -> None:
-    """Raise BadCondition or BadHitCondition if the breakpoint can't be read."""
+    """Raise BadCondition, BadHitCondition or BadLogMessage for what can't be read."""
     if spec.condition:
         conditions.check_expression(spec.condition)
     if spec.hit_condition:

@@ -149,7 +149,7 @@ def compile_log_message(text: str, code: CodeType, show: Callable[[object], str]
     """Return a function that renders ``text`` with its ``{expressions}`` evaluated in a frame.
 
     What f-strings know is known: ``{x!r}``, ``{x:.2f}``, ``{x=}``, ``{{``. A value without a
-    conversion or format goes through ``show``, which bounds it. Raises BadCondition.
+    conversion or format goes through ``show``, which bounds it. Raises BadLogMessage.
     """
     template = _parse_template(text)
     shown = _ShowValues()
@@ -183,7 +183,7 @@ def _bind_show(parts_of: FrameTest, show: Callable[[object], str]) -> FrameTest:
 
 
 def check_log_message(text: str) -> None:
-    """Raise BadCondition if an expression in the log message isn't Python."""
+    """Raise BadLogMessage if an expression in the log message isn't Python."""
     _parse_template(text)
 
 
@@ -191,8 +191,9 @@ def _parse_template(text: str) -> ast.expr:
     # A raw f-string whose quotes don't occur in the text: Python's own parser finds the braces.
     quote = next((q for q in ('"""', "'''") if q not in text and not text.endswith(q[0])), None)
     if quote is None:
-        raise errors.BadCondition("A log message can't hold both kinds of triple quotes.")
+        raise errors.BadLogMessage("A log message can't hold both kinds of triple quotes.")
     try:
         return ast.parse(f"rf{quote}{text}{quote}", mode="eval").body
     except SyntaxError as error:
-        raise errors.BadCondition(f"The log message `{text}` doesn't parse: {error.msg}.") from None
+        said = f"The log message `{text}` doesn't parse: {error.msg}."
+        raise errors.BadLogMessage(said) from None

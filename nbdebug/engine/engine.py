@@ -6,7 +6,9 @@ Owns the joining and the life of the whole; each part's rules are in its own mod
 
 import contextlib
 import os
+import threading
 import traceback
+from types import FrameType
 from typing import Protocol
 
 from nbdebug.engine.breakpoints import Breakpoints
@@ -45,8 +47,13 @@ class Engine:
         self.stops = Stops(host, self._monitor, self._stepper, self.threads, self.user_code)
         self.inspector = Inspector(self.stops, self.threads, self.user_code, limits or Limits())
         reports = Reports(
-            host.breakpoint_changed, self._log, self._condition_failed, self.inspector.text
+            host.breakpoint_changed,
+            self._log,
+            self._condition_failed,
+            self.inspector.text,
+            self._serves_user,
         )
+        self.sources.is_library = lambda path: not self.user_code.is_users_file(path)
         self.breakpoints = Breakpoints(self._monitor, self.sources, reports)
         self._tracer = Tracer(
             self._monitor,
@@ -105,6 +112,13 @@ class Engine:
         with contextlib.suppress(Exception):
             text = "nbdebug failed and has turned itself off; your program goes on."
             self._host.output(f"{text}\n{details}", "important", None)
+
+    def _serves_user(self, frame: FrameType) -> bool:
+        # On a thread of the user's own, library code may well be all that it runs.
+        ident = threading.get_ident()
+        if ident == threading.main_thread().ident:
+            return self.user_code.nearest(frame) is not None
+        return self.threads.is_user(ident)
 
     def _log(self, text: str, location: Location) -> None:
         self._host.output(text, "console", location)

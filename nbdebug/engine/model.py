@@ -33,7 +33,10 @@ class StopReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """One stop of one thread: the reason, a sentence for a person, the thread and the place."""
+    """One stop of one thread: the reason, a sentence for a person, the thread and the place.
+
+    ``error`` says what a condition raised, where that is why it stopped.
+    """
 
     reason: StopReason
     thread_id: int
@@ -41,6 +44,7 @@ class Stop:
     description: str
     breakpoint_ids: tuple[int, ...] = ()
     all_threads: bool = True
+    error: str = ""
 
 
 class StepKind(StrEnum):

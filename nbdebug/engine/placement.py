@@ -8,6 +8,7 @@ import os
 from types import CodeType, FrameType
 
 from nbdebug import errors
+from nbdebug.engine import modules
 from nbdebug.engine.checks import Breakpoint, check_spec
 from nbdebug.engine.model import (
     BreakpointSpec,
@@ -16,7 +17,7 @@ from nbdebug.engine.model import (
     LineTarget,
     ModuleTarget,
 )
-from nbdebug.engine.sources import LineTable, Sources, table_of_code
+from nbdebug.engine.sources import LineTable, Sources, lines_of, table_of_code
 
 
 def judge(breakpoint_: Breakpoint, sources: Sources) -> None:
@@ -29,14 +30,22 @@ def judge(breakpoint_: Breakpoint, sources: Sources) -> None:
         _fail(breakpoint_, error)
         return
     if isinstance(target, FunctionTarget):
-        breakpoint_.message = f"No function {target.name} has run yet."
+        code = modules.code_of_function(target.name)
+        if code is None:
+            breakpoint_.message = f"There is no function {target.name} yet."
+        else:
+            settle_function(breakpoint_, code, sources)
         return
     path = breakpoint_.path = path_of(breakpoint_, sources)
     if path is None:
-        breakpoint_.message = f"The module {target} isn't imported yet."
+        name = target.module if isinstance(target, ModuleTarget) else str(target)
+        breakpoint_.message = f"The module {name} isn't imported yet."
         return
     try:
         table = sources.table_of_text(path)
+    except errors.BadBreakpoint as error:
+        _fail(breakpoint_, error)
+        return
     except SyntaxError as error:
         said = f"{error.msg} (line {error.lineno})"
         breakpoint_.message = f"The source doesn't compile now: {said}."
@@ -51,10 +60,20 @@ def judge(breakpoint_: Breakpoint, sources: Sources) -> None:
         breakpoint_.message = breakpoint_.message or f"{os.path.basename(path)} hasn't run yet."
 
 
+def settle_function(breakpoint_: Breakpoint, code: CodeType, sources: Sources) -> None:
+    """Bind a function breakpoint to the first line of its function's body."""
+    breakpoint_.state, breakpoint_.message = BreakpointState.BOUND, ""
+    breakpoint_.path = sources.canonical(code.co_filename)
+    breakpoint_.line = min(lines_of(code), default=code.co_firstlineno)
+
+
 def settle(breakpoint_: Breakpoint, table: LineTable) -> None:
     """Bind to the line of ``table`` at or after the one that was asked for, or fail."""
     wanted = wanted_line(breakpoint_.spec)
-    line = table.at_or_after(wanted) if wanted > 0 else None
+    if wanted < 1:
+        _fail(breakpoint_, errors.NoCodeAtLine(f"There is no line {wanted}: they count from 1."))
+        return
+    line = table.at_or_after(wanted)
     if line is None:
         last = table.last
         what = f"is past the last line with code, {last}" if last else "has no code after it"
@@ -72,7 +91,7 @@ def table_for(code: CodeType, sources: Sources) -> LineTable:
     """
     try:
         return sources.table_of_text(code.co_filename)
-    except (errors.SourceUnavailable, SyntaxError, ValueError):
+    except (errors.SourceUnavailable, errors.BadBreakpoint, SyntaxError, ValueError):
         return table_of_code(code)
 
 

@@ -9,11 +9,12 @@ import linecache
 import opcode
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import CodeType
 
 from nbdebug import errors
+from nbdebug.engine import modules
 
 _RESUME = opcode.opmap["RESUME"]
 _ALLOW_TOP_LEVEL_AWAIT = 0x2000  # ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
@@ -47,6 +48,8 @@ class Sources:
         """Turns (path, text) into what is compiled; the kernel puts IPython's transform here."""
         self.is_cell: Callable[[str], bool] = lambda path: False
         """Says whether a path is a cell's; the kernel knows their names."""
+        self.is_library: Callable[[str], bool] = lambda path: False
+        """Says whether a path is no code of the user's."""
 
     def canonical(self, path: str) -> str:
         """Return the one name of a file: absolute, links resolved. A cell's name is itself."""
@@ -76,7 +79,7 @@ class Sources:
     def is_known_to_have_run(self, path: str) -> bool:
         """True if code of this source has run or is loaded as a module."""
         path = self.canonical(path)
-        return path in self._ran or any(True for _ in self._modules_of(path))
+        return path in self._ran or self._is_module(path)
 
     def mark_ran(self, path: str) -> None:
         """Remember that code of this source was seen running."""
@@ -86,8 +89,8 @@ class Sources:
 
     def module_path(self, name: str) -> str | None:
         """Return the file of an imported module, or None."""
-        file = getattr(sys.modules.get(name), "__file__", None)
-        return self.canonical(file) if isinstance(file, str) else None
+        file = modules.file_of(name)
+        return None if file is None else self.canonical(file)
 
     def table_of_text(self, path: str) -> LineTable:
         """Return the line table of the source's text as it is now.
@@ -108,9 +111,8 @@ class Sources:
         if os.path.isabs(name) or os.path.exists(path):
             return path
         end = os.sep + os.path.normpath(name)
-        for module in list(sys.modules.values()):
-            file = getattr(module, "__file__", None)
-            if isinstance(file, str) and file.endswith(end):
+        for _, file in modules.files():
+            if file.endswith(end):
                 return file
         for folder in sys.path:
             candidate = os.path.join(folder or os.curdir, name)
@@ -118,12 +120,11 @@ class Sources:
                 return os.path.abspath(candidate)
         return path
 
-    def _modules_of(self, path: str) -> Iterator[str]:
+    def _is_module(self, path: str) -> bool:
         base = os.path.basename(path)
-        for name, module in list(sys.modules.items()):
-            file = getattr(module, "__file__", None)
-            if isinstance(file, str) and file.endswith(base) and self.canonical(file) == path:
-                yield name
+        return any(
+            file.endswith(base) and self.canonical(file) == path for _, file in modules.files()
+        )
 
 
 def table_of_code(code: CodeType) -> LineTable:

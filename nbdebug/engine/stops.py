@@ -181,7 +181,8 @@ class Stops:
     ) -> Stop:
         location = location_of(frame)
         ids = hit.ids if hit is not None else ()
-        sentence = _sentence(reason, location, ids, hit.error if hit is not None else "")
+        error = hit.error if hit is not None else ""
+        sentence = _sentence(reason, location, ids, error)
         return Stop(
             reason or StopReason.PAUSE,
             self._threads.id_of(ident),
@@ -189,6 +190,7 @@ class Stops:
             sentence,
             ids,
             self.stop_other_threads,
+            error,
         )
 
     def _announce(self, parked: ParkedThread) -> None:

@@ -70,6 +70,10 @@ class UserCode:
             known = self._known[key] = self._decide(*key)
         return known
 
+    def is_users_file(self, path: str) -> bool:
+        """True if code of this file is the user's, as far as the file alone tells."""
+        return self._decide(path, "")
+
     def nearest(self, frame: FrameType | None) -> FrameType | None:
         """Return the innermost user frame from ``frame`` outwards, or None."""
         while frame is not None and not self.is_user(frame):

@@ -4,14 +4,19 @@ Owns what nbdebug changes in IPython's input transformer while it is loaded. The
 and unloads; the control thread asks.
 """
 
+import linecache
 import os
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
 from ipykernel.compiler import get_file_name, get_tmp_directory
 from IPython.core.inputtransformer2 import leading_empty_lines
 
+from nbdebug import errors
+
+_CELL_MAGIC = re.compile(r"\s*%%(\w+)")
 _HISTORY = re.compile(r"_(\d+|i\d*|ii|iii|_|__)?$")
 
 
@@ -32,6 +37,25 @@ class Cells:
         """True if ``path`` is a cell's file name."""
         return path.startswith(self.prefixes)
 
+    def running(self) -> str | None:
+        """Return the file name of the cell that the calling thread runs, or None."""
+        found, frame = None, sys._getframe()
+        while frame is not None:
+            if self.is_cell(frame.f_code.co_filename):
+                found = frame.f_code.co_filename
+            if frame.f_back is None:
+                break
+            frame = frame.f_back
+        return found
+
+    def line(self, path: str, number: int) -> str:
+        """Return the text of a cell's line, or "" where it isn't known."""
+        try:
+            lines = Path(path).read_text(encoding="utf-8").splitlines()
+        except OSError:
+            lines = linecache.getlines(path)
+        return lines[number - 1].strip() if 0 < number <= len(lines) else ""
+
     def dump(self, text: str) -> str:
         """Write a cell's text where a client may look for it; return the file's name."""
         path = Path(get_file_name(text))
@@ -40,9 +64,16 @@ class Cells:
         return str(path)
 
     def transform(self, path: str, text: str) -> str:
-        """Return what is compiled for a cell's text: magics and shell commands made Python."""
+        """Return what is compiled for a cell's text: magics and shell commands made Python.
+
+        Raises InCellMagic.
+        """
         if not self.is_cell(path):
             return text
+        magic = _CELL_MAGIC.match(text)
+        if magic is not None:
+            said = f"`%%{magic[1]}` runs its cell in a way of its own: no line of it can stop."
+            raise errors.InCellMagic(said)
         transformed: str = self._shell.transform_cell(text)
         return transformed
 

@@ -148,12 +148,10 @@ class KernelDebugger:
 
 
 def _serves_kernel(thread: Any) -> bool:
-    # IPython's own; ipykernel's threads carry pydevd's mark, which the engine knows.
-    return type(thread).__name__ in (
-        "HistorySavingThread",
-        "ParentPollerUnix",
-        "ParentPollerWindows",
-    )
+    # Most of ipykernel's threads carry pydevd's mark, which the engine knows; these are the rest.
+    runs = getattr(thread, "_target", None) or type(thread).run
+    package = str(getattr(runs, "__module__", "")).partition(".")[0]
+    return package in ("ipykernel", "IPython", "zmq", "tornado")
 
 
 def debugger_of(shell: Any) -> KernelDebugger:

@@ -30,7 +30,8 @@ from nbdebug.kernel.tables import Table
 _VERBS = ("clear", "enable", "disable", "list")
 _LINE = re.compile(r"(?P<place>.+):(?P<line>\d+)$")
 _DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*$")
-_USAGE = "Such as `%bp mymod.py:12 if x > 3`, `%bp pkg.func`, `%bp 5`; `%bp?` shows all."
+_USAGE = "Write, for instance, `%bp mymod.py:12 if x > 3` or `%bp pkg.func`; `%bp?` shows all."
+_PLACE_CHARS = 60
 
 
 class _Usage(errors.UsageError):
@@ -145,14 +146,10 @@ class NbdebugMagics(Magics):
         return LineTarget(self._debugger.session.engine.sources.find(name), line)
 
     def _this_cell(self) -> str:
-        frame = sys._getframe()
-        while frame is not None:
-            if self._debugger.cells.is_cell(frame.f_code.co_filename):
-                return frame.f_code.co_filename
-            if frame.f_back is None:
-                break
-            frame = frame.f_back
-        raise _Usage("A line number alone means this cell, and this isn't run from one.")
+        path = self._debugger.cells.running()
+        if path is None:
+            raise _Usage("A line number alone means this cell, and this isn't run from one.")
+        return path
 
     def _list(self, infos: list[BreakpointInfo], state: str = "") -> Table:
         rows = [
@@ -175,8 +172,9 @@ class NbdebugMagics(Magics):
         line = info.line or target.line
         if isinstance(target, ModuleTarget):
             return f"{target.module}:{line}"
-        if self._debugger.cells.is_cell(target.path):
-            return f"cell {os.path.splitext(os.path.basename(target.path))[0]}:{line}"
+        cells = self._debugger.cells
+        if cells.is_cell(target.path):
+            return f"cell, line {line}: {cells.line(target.path, line)}"[:_PLACE_CHARS]
         return (
             f"{os.path.relpath(target.path)}:{line}"
             if _is_below(target.path)

@@ -18,7 +18,7 @@ from nbdebug.dap.messages import Json
 from nbdebug.dap.requests import REQUESTS, Request
 from nbdebug.dap.session import Session
 from nbdebug.engine import evaluate
-from nbdebug.engine.model import BreakpointInfo, Limits, Location, Stop
+from nbdebug.engine.model import BreakpointInfo, FunctionTarget, Limits, Location, Stop
 from nbdebug.kernel import arguments as k
 from nbdebug.kernel.cells import Cells
 
@@ -42,13 +42,22 @@ class KernelSession(Session):
         if stop.breakpoint_ids in self._told:
             return
         self._told.add(stop.breakpoint_ids)
-        path = stop.location.path
-        where = "this cell" if self.cells.is_cell(path) else os.path.basename(path)
+        path, line, function = stop.location.path, stop.location.line, stop.location.function
+        inside = "" if function == "<module>" else f" in {function}"
+        numbers = ", ".join(map(str, stop.breakpoint_ids))
+        why = f" ({stop.error})" if stop.error else ""
         print(
-            f"nbdebug: {stop.description.rstrip('.')} of {where}; no debugger is open, so the run "
-            "goes on. To stop there, press the bug in the notebook's toolbar and run it again.",
+            f"nbdebug: passed {stop.reason} {numbers}{why} at line {line}{inside} of "
+            f"{self._name_of(path)}: no debugger is open. "
+            "To stop there, press the bug and run again.",
             file=sys.stderr,
         )
+
+    def _name_of(self, path: str) -> str:
+        """Return what a user calls a source; called on the thread that runs it."""
+        if not self.cells.is_cell(path):
+            return os.path.basename(path)
+        return "this cell" if path == self.cells.running() else "another cell"
 
     def output(self, text: str, category: str, location: Location | None) -> None:
         """Show log messages in the cell's output too, where the client doesn't show events."""
@@ -114,7 +123,7 @@ def dump_cell(session: KernelSession, arguments: k.DumpCellArguments) -> Json:
 def debug_info(session: KernelSession, arguments: m.Nothing) -> Json:
     by_source: dict[str, list[Json]] = {}
     for info in session.engine.breakpoints.infos():
-        if info.path and info.enabled:
+        if info.path and not isinstance(info.spec.target, FunctionTarget):
             by_source.setdefault(info.path, []).append(_breakpoint(info))
     return {
         "isStarted": session.is_initialized,

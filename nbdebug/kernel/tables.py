@@ -8,13 +8,17 @@ from html import escape
 
 
 class Table:
-    """Rows under headings; a notebook shows HTML, a terminal aligned text."""
+    """Rows under headings; a notebook shows HTML, a terminal aligned text.
+
+    A column that is empty in every row isn't shown.
+    """
 
     def __init__(
         self, headings: Sequence[str], rows: Sequence[Sequence[str]], empty: str = ""
     ) -> None:
-        self.headings = headings
-        self.rows = rows
+        used = [i for i in range(len(headings)) if any(row[i] for row in rows)]
+        self.headings = [headings[i] for i in used]
+        self.rows = [[row[i] for i in used] for row in rows]
         self.empty = empty
 
     def __repr__(self) -> str:
