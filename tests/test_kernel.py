@@ -826,3 +826,19 @@ def test_a_line_of_a_cell_magics_cell_is_refused_with_the_reason(here: Kernel) -
     assert (found["verified"], found["reason"]) == (False, "failed")
     assert "`%%time`" in found["message"]
     assert here.run(code)["status"] == "ok"
+
+
+def test_the_repl_shows_a_value_as_a_console_does_and_long_ones_cut(here: Kernel) -> None:
+    code = (
+        "def f():\n    import pandas as pd\n    df = pd.DataFrame({'a': range(500)})\n"
+        "    long = list(range(1_000_000))\n    return df  # @end\nf();"
+    )
+    here.break_at(code, "end")
+    here.run_to_stop(code)
+    shown = here.evaluate("df")
+    assert "..." in shown and "[500 rows x 1 columns]" in shown
+    assert here.evaluate("df", context="watch") == "DataFrame (500, 1)"
+    assert here.evaluate("list(range(300))") == repr(list(range(300)))
+    assert "999,990 more" in here.evaluate("long")
+    assert here.evaluate("long", context="clipboard") == repr(list(range(1_000_000)))
+    here.resume()

@@ -22,6 +22,7 @@ from nbdebug.engine.usercode import UserCode
 from nbdebug.engine.variables import VariableStore
 
 _LOOK_LIMIT_S = 5.0
+_LONG = 10_000  # items or characters
 
 
 class Inspector:
@@ -119,7 +120,7 @@ class Inspector:
 
         def evaluate_in(frame: FrameType) -> Variable:
             value = self.run_bounded(lambda: run(text, frame), seconds)
-            return self.view_of(value, text, whole=context == "clipboard")
+            return self.view_of(value, text, context)
 
         return self._in(frame_id, evaluate_in, seconds)
 
@@ -162,9 +163,15 @@ class Inspector:
         self._idle_variables.clear()
         return self._idle_variables.namespace(namespace)
 
-    def view_of(self, value: object, text: str, whole: bool = False) -> Variable:
-        """Return the view of what ``text`` evaluated to, on the thread that may run its repr."""
+    def view_of(self, value: object, text: str, context: str = "watch") -> Variable:
+        """Return the view of what ``text`` evaluated to, on the thread that may run its repr.
+
+        For "clipboard" the value's text is whole; for "repl" too, as a console prints it, but for
+        containers and strings so large that nobody would read them.
+        """
         store = self._idle_variables if self._stops.current is None else self._variables
+        is_read_whole = context == "repl" and not _is_long(value)
+        whole = context == "clipboard" or is_read_whole
         return store.view("", value, text if evaluate.is_place(text) else None, whole=whole)
 
     def run_bounded[T](self, call: Callable[[], T], seconds: float) -> T:
@@ -216,3 +223,8 @@ class Inspector:
         return VariableStore(
             self.bounded, self._limits, self._references, is_hidden, run_code=run_code
         )
+
+
+def _is_long(value: object) -> bool:
+    lengths = (list, tuple, dict, set, frozenset, str, bytes, bytearray)
+    return any(type(value) is kind and len(value) > _LONG for kind in lengths)

@@ -197,7 +197,7 @@ def evaluate_(session: KernelSession, arguments: m.EvaluateArguments) -> Json:
     def run() -> Json:
         look = evaluate.look if context == "hover" else evaluate.evaluate
         value = _bounded(session, lambda: look(text, _idle_frame(session)))
-        view = engine.inspector.view_of(value, text, whole=context == "clipboard")
+        view = engine.inspector.view_of(value, text, context)
         result = view.value
         if context == "repl":  # as a console prints it, and as ipykernel's tests expect
             result = value if type(value) is str else "" if value is None else result
