@@ -169,7 +169,7 @@ class LabServer:
 
 
 class Notebook:
-    """A notebook in a page of JupyterLab. Cells are counted from 0, lines from 1."""
+    """The notebook in front in a page of JupyterLab. Cells are counted from 0, lines from 1."""
 
     def __init__(self, page: Page, server: LabServer, name: str) -> None:
         self.page = page
@@ -187,14 +187,35 @@ class Notebook:
         self.wait_until_idle()
 
     def wait_until_idle(self) -> None:
-        expect(self.page.locator(".jp-Notebook-ExecutionIndicator")).to_have_attribute(
+        expect(self.panel.locator(".jp-Notebook-ExecutionIndicator")).to_have_attribute(
             "data-status", "idle"
         )
+
+    # -- notebooks
+
+    @property
+    def panel(self) -> Locator:
+        return self.page.locator(".jp-NotebookPanel:not(.lm-mod-hidden)")
+
+    @property
+    def tab(self) -> Locator:
+        return self.page.locator("#jp-main-dock-panel .lm-TabBar-tab.jp-mod-current")
+
+    def open_too(self, name: str) -> None:
+        """Open another notebook in the same page, from the file browser."""
+        self.page.locator(".jp-DirListing-item").filter(has_text=name).dblclick()
+        expect(self.tab).to_have_text(name)
+        self.wait_until_ready()
+
+    def bring_to_front(self, name: str) -> None:
+        """Click the tab of a notebook that is open."""
+        self.page.locator("#jp-main-dock-panel .lm-TabBar-tab").filter(has_text=name).click()
+        expect(self.tab).to_have_text(name)
 
     # -- cells
 
     def cell(self, index: int) -> Locator:
-        return self.page.locator(".jp-Notebook .jp-Cell").nth(index)
+        return self.panel.locator(".jp-Cell").nth(index)
 
     def start(self, index: int) -> None:
         """Run a cell; don't wait for its end."""
@@ -212,11 +233,14 @@ class Notebook:
     def output(self, index: int) -> Locator:
         return self.cell(index).locator(".jp-OutputArea-output")
 
+    def press_toolbar(self, title: str) -> None:
+        """Press a button of the notebook's toolbar, such as Interrupt the kernel."""
+        button = f'.jp-NotebookPanel-toolbar jp-button[title^="{title}"]'
+        self.panel.locator(button).first.click()
+
     def restart_kernel(self) -> None:
         """Restart the kernel with the toolbar's button; wait until it is idle again."""
-        self.page.locator(
-            '.jp-NotebookPanel-toolbar jp-button[title^="Restart the kernel"]'
-        ).first.click()
+        self.press_toolbar("Restart the kernel")
         with self.page.expect_response(re.compile(r"/api/kernels/[^/]+/restart")):
             self.page.locator(".jp-Dialog .jp-mod-accept").click()
         self.wait_until_idle()
@@ -225,7 +249,7 @@ class Notebook:
 
     @property
     def bug(self) -> Locator:
-        return self.page.locator(".jp-NotebookPanel-toolbar .jp-DebuggerBugButton")
+        return self.panel.locator(".jp-NotebookPanel-toolbar .jp-DebuggerBugButton")
 
     @property
     def sidebar(self) -> Locator:
@@ -272,9 +296,13 @@ class Notebook:
         """Press a button of the call stack's toolbar, such as Continue or Next."""
         self.page.locator(f'#jp-debugger-sidebar jp-button[title^="{title}"]').first.click()
 
+    @property
+    def console(self) -> Locator:
+        return self.page.locator(".jp-DebugConsole")
+
     def evaluate(self, expression: str) -> str:
         """Evaluate in the debug console; return what it shows."""
-        console = self.page.locator(".jp-DebugConsole")
+        console = self.console
         if console.count() == 0:
             self.press("Evaluate")
         outputs = console.locator(".jp-OutputArea-output")

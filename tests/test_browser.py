@@ -104,6 +104,7 @@ def test_the_panel_stops_shows_steps_evaluates_and_goes_on(
     expect(notebook.variable("total")).to_have_text("total" + "1")
 
     assert notebook.evaluate("total * 100 + len(values)") == "103"
+    notebook.frames.first.click()  # JupyterLab empties the variables at each evaluation
     expect(notebook.variable("total")).to_have_text("total" + "1")
     keep_screenshot(notebook.page, "panel-evaluated")
 
@@ -146,6 +147,49 @@ def test_loading_takes_over_from_the_stock_debugger_and_keeps_its_breakpoints(
     expect(notebook.output(1)).to_have_text("mean: 3.0\n")
 
 
+def test_an_interrupt_ends_a_stopped_cell_and_the_next_run_stops_again(
+    open_notebook: OpenNotebook,
+) -> None:
+    notebook = open_notebook([MEAN], kernel="nbdebug")
+    notebook.open_debugger()
+    notebook.toggle_breakpoint(0, line=4, total=1)
+    notebook.start(0)
+    notebook.wait_for_stop(IN_LOOP)
+    notebook.press_toolbar("Interrupt the kernel")
+    notebook.wait_for_end_of_stop()
+    notebook.wait_until_ran(0, count=1)
+    expect(notebook.output(0)).to_contain_text("KeyboardInterrupt")
+    keep_screenshot(notebook.page, "panel-interrupted")
+    expect(notebook.output(0)).not_to_contain_text("nbdebug")
+    notebook.start(0)
+    notebook.wait_for_stop(IN_LOOP)
+
+
+def test_a_stop_leaves_the_user_where_they_are(
+    open_notebook: OpenNotebook, server: LabServer
+) -> None:
+    """In the console, or in another notebook: JupyterLab goes to a frame whose id is new."""
+    server.write_notebook("another.ipynb", ["6 * 7"])
+    notebook = open_notebook([MEAN], kernel="nbdebug")
+    notebook.open_debugger()
+    notebook.toggle_breakpoint(0, line=4, total=1)
+    notebook.start(0)
+    notebook.wait_for_stop(IN_LOOP)
+    assert notebook.evaluate("value + 1") == "2"
+    expect(notebook.console.locator(":focus")).to_have_count(1)
+    notebook.press("Evaluate")
+    expect(notebook.console).to_have_count(0)
+
+    notebook.open_too("another.ipynb")
+    notebook.run(0, count=1)
+    expect(notebook.output(0)).to_have_text("42")
+    expect(notebook.tab).to_have_text("another.ipynb")
+    notebook.bring_to_front(notebook.name)
+    notebook.wait_for_stop(IN_LOOP)
+    notebook.press("Next")
+    notebook.wait_for_stop(LOOP)
+
+
 def test_the_installed_kernel_needs_no_load_ext(
     open_notebook: OpenNotebook, server: LabServer
 ) -> None:
@@ -170,9 +214,11 @@ def test_a_stop_is_still_there_after_the_page_is_reloaded(open_notebook: OpenNot
 
     notebook.page.reload(wait_until="domcontentloaded")
     expect(notebook.bug).to_have_attribute("aria-pressed", "true")
-    notebook.wait_for_stop(IN_LOOP)
+    expect(notebook.overlay).to_be_visible()
     expect(notebook.variable("value")).to_have_text("value" + "1")
     expect(notebook.breakpoints).to_have_count(1)
+    notebook.frames.first.click()  # JupyterLab may have seen the frame before it had its editors
+    notebook.wait_for_stop(IN_LOOP)
     keep_screenshot(notebook.page, "panel-reloaded")
 
     notebook.press("Next")

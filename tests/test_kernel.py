@@ -842,3 +842,16 @@ def test_the_repl_shows_a_value_as_a_console_does_and_long_ones_cut(here: Kernel
     assert "999,990 more" in here.evaluate("long")
     assert here.evaluate("long", context="clipboard") == repr(list(range(1_000_000)))
     here.resume()
+
+
+def test_a_call_of_breakpoint_stops_in_the_panel(kernel: Kernel) -> None:
+    code = "def f(a):\n    breakpoint()\n    b = a\n    return b\nprint(f(3))"
+    stop = kernel.run_to_stop(code)
+    assert (stop["reason"], stop["description"]) == (
+        "breakpoint",
+        "Stopped by breakpoint() at line 2 in f.",
+    )
+    assert kernel.where() == ("f", 2)
+    kernel.move("next")
+    assert kernel.where() == ("f", 3)
+    assert kernel.resume()["output"] == "3\n"

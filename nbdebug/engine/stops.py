@@ -143,6 +143,14 @@ class Stops:
         self.asked[ident] = StopReason.ENTRY
         self._ask([ident])
 
+    def stop_after(self, frame: FrameType) -> None:
+        """Have the calling thread stop in ``frame``, one of its callers, when it is back there.
+
+        This is what `breakpoint()` does: the stop itself comes with an event of the frame.
+        """
+        self.asked[threading.get_ident()] = StopReason.BREAKPOINT
+        self._monitor.arm(frame.f_code, PURPOSE, monitor.INSTRUCTION)
+
     def resume_all(self) -> None:
         """Let every stopped thread run on, whatever it waits for."""
         with self._lock:
@@ -317,7 +325,7 @@ def _sentence(
     numbers = ", ".join(map(str, ids))
     match reason:
         case StopReason.BREAKPOINT:
-            return f"Stopped by breakpoint {numbers} at {place}."
+            return f"Stopped by breakpoint{f' {numbers}' if numbers else '()'} at {place}."
         case StopReason.FUNCTION_BREAKPOINT:
             return f"Stopped by function breakpoint {numbers} at {place}."
         case StopReason.STEP:

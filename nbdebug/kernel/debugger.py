@@ -6,6 +6,7 @@ the main thread; asked on the control thread.
 
 import asyncio
 import atexit
+import os
 import sys
 from typing import Any
 
@@ -83,6 +84,8 @@ class KernelDebugger:
         stock._is_debugpy_available = True
         self._before_shutdown = kernel.do_shutdown
         kernel.do_shutdown = self._shut_down
+        self._before_breakpoint = sys.breakpointhook
+        sys.breakpointhook = self._break
         self.cells.keep_leading_lines()
         self.shell.events.register("pre_execute", self.session.run_starts)
         self.shell.events.register("post_execute", engine.run_ended)
@@ -94,6 +97,8 @@ class KernelDebugger:
         self.session.engine.close()
         self.shell.events.unregister("pre_execute", self.session.run_starts)
         self.shell.events.unregister("post_execute", self.session.engine.run_ended)
+        if sys.breakpointhook == self._break:
+            sys.breakpointhook = self._before_breakpoint
         self.shell.configurables.remove(self.config)
         self.cells.restore_leading_lines()
         kernel = self.kernel
@@ -139,6 +144,14 @@ class KernelDebugger:
                 for one in lines
             ]
             self.session.engine.breakpoints.set_lines(path, specs, keep_extras=True)
+
+    def _break(self, *arguments: Any, **options: Any) -> Any:
+        """Stop where `breakpoint()` is called; without a client, do what it did before."""
+        own = not arguments and not options and "PYTHONBREAKPOINT" not in os.environ
+        if not (own and self.session.can_resume()):
+            return self._before_breakpoint(*arguments, **options)
+        self.session.engine.stops.stop_after(sys._getframe(1))
+        return None
 
     def _shut_down(self, restart: bool) -> Any:
         """End what is stopped before the kernel waits for its threads to end."""
