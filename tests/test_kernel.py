@@ -855,3 +855,12 @@ def test_a_call_of_breakpoint_stops_in_the_panel(kernel: Kernel) -> None:
     kernel.move("next")
     assert kernel.where() == ("f", 3)
     assert kernel.resume()["output"] == "3\n"
+
+
+def test_log_messages_stay_out_of_what_the_program_redirects(here: Kernel) -> None:
+    code = (
+        "import contextlib, io\ndef f(a):\n    return a  # @b\nkept = io.StringIO()\n"
+        "with contextlib.redirect_stdout(kept):\n    print(f(1))\nprint(repr(kept.getvalue()))"
+    )
+    here.break_at(code, "b", logMessage="a is {a}")
+    assert here.run(code)["output"] == "a is 1\n'1\\n'\n"

@@ -34,6 +34,8 @@ class KernelSession(Session):
         self.kernel = kernel
         self.cells = cells
         self._told: set[tuple[int, ...]] = set()
+        # The kernel's own: what the user's code redirects isn't ours to write into.
+        self._stdout, self._stderr = sys.stdout, sys.stderr
 
     # -- the engine's host
 
@@ -50,7 +52,7 @@ class KernelSession(Session):
             f"nbdebug: passed {stop.reason} {numbers}{why} at line {line}{inside} of "
             f"{self._name_of(path)}: no debugger is open. "
             "To stop there, press the bug and run again.",
-            file=sys.stderr,
+            file=self._stderr,
         )
 
     def _name_of(self, path: str) -> str:
@@ -63,7 +65,7 @@ class KernelSession(Session):
         """Show log messages in the cell's output too, where the client doesn't show events."""
         super().output(text, category, location)
         if not self.shows_output_events:
-            print(text, file=sys.stdout if category == "console" else sys.stderr)
+            print(text, file=self._stdout if category == "console" else self._stderr)
 
     def run_starts(self) -> None:
         """Take note that a cell starts."""
