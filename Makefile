@@ -13,9 +13,9 @@ setup: ## make .venv and build the labextension; the other targets do it by them
 demo: setup ## the debugger at work, in this terminal
 	@$(PY) tools/demo.py
 
-lab: setup ## JupyterLab on notebooks/, with the kernel "Python (nbdebug)"
+lab: setup ## JupyterLab on notebooks/, with the kernel "Python 3 (nbdebug)"
 	@$(PY) -m nbdebug install --sys-prefix
-	@.venv/bin/jupyter lab notebooks/
+	@.venv/bin/jupyter lab notebooks/ $(if $(filter 0,$(shell id -u)),--allow-root)
 
 test: setup ## all tests; make test ARGS="-k breakpoint" for some
 	@$(PY) -m pytest $(ARGS)

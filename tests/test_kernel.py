@@ -464,7 +464,8 @@ def test_variables_while_nothing_is_stopped(kernel: Kernel) -> None:
     assert [v["value"] for v in children if v["name"].isdigit()] == ["1", "2"]
     rich = kernel.ask("richInspectVariables", variableName="text")
     assert rich == {"data": {"text/plain": "'hello'"}, "metadata": {}}
-    assert kernel.refuse("richInspectVariables", variableName="nosuch") == "evaluation-failed"
+    unknown = kernel.ask("richInspectVariables", variableName="nosuch")
+    assert unknown == {"data": {}, "metadata": {}}
     assert kernel.refuse("richInspectVariables", variableName="a b") == "unknown-variable"
 
 
@@ -864,3 +865,50 @@ def test_log_messages_stay_out_of_what_the_program_redirects(here: Kernel) -> No
     )
     here.break_at(code, "b", logMessage="a is {a}")
     assert here.run(code)["output"] == "a is 1\n'1\\n'\n"
+
+
+def test_the_repl_works_in_a_function_as_code_there_would(kernel: Kernel) -> None:
+    code = "def f(n):\n    m = n + 1\n    return m  # @end\nprint(f(4))"
+    kernel.break_at(code, "end")
+    kernel.run_to_stop(code)
+    assert kernel.evaluate("sorted(locals())") == "['m', 'n']"
+    assert kernel.evaluate("eval('n')") == "4"
+    assert kernel.evaluate("zz = 5") == ""
+    assert kernel.evaluate("zz + n") == "9"
+    assert kernel.evaluate("[zz + n for _ in 'ab']") == "[9, 9]"
+    assert kernel.evaluate("list(map(lambda x: x + zz, [m]))") == "[10]"
+    kernel.evaluate("import math")
+    assert kernel.evaluate("math.floor(2.5)") == "2"
+    kernel.evaluate("def g(a):\n    return a * 2\n")
+    assert kernel.evaluate("g(m)") == "10"
+    kernel.evaluate("m = 50")
+    assert kernel.resume()["output"] == "50\n"
+
+
+def test_an_interrupts_traceback_holds_no_frame_of_ours(kernel: Kernel) -> None:
+    kernel.break_at(CELL, "b")
+    kernel.run_to_stop(CELL)
+    kernel.manager.interrupt_kernel()
+    shown = kernel.finish()["output"]
+    assert "KeyboardInterrupt" in shown and "b = a + 1" in shown
+    assert "nbdebug" not in shown and "tracing" not in shown
+
+
+def test_a_frame_keeps_its_id_for_one_stop_and_has_another_at_the_next(here: Kernel) -> None:
+    here.break_at(CELL, "b")
+    here.run_to_stop(CELL)
+    first = [frame["id"] for frame in here.frames()]
+    here.evaluate("a")
+    assert [frame["id"] for frame in here.frames()] == first
+    here.move("next")
+    assert not set(first) & {frame["id"] for frame in here.frames()}
+    here.resume()
+
+
+def test_the_panels_tree_shows_the_size_of_containers_as_their_type(here: Kernel) -> None:
+    code = "def f():\n    many, one, text = [1, 2, 3], 1, 'a'\n    return one  # @end\nf();"
+    here.break_at(code, "end")
+    here.run_to_stop(code)
+    types = {name: variable["type"] for name, variable in here.scope().items()}
+    assert types == {"many": "list (3)", "one": "int", "text": "str"}
+    here.resume()

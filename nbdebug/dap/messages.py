@@ -26,6 +26,8 @@ from nbdebug.engine.model import (
 
 Json = dict[str, Any]
 
+_SUMMARY_CHARS = 60
+
 
 # -- arguments
 
@@ -187,14 +189,31 @@ def parse(shape: type[Any], raw: object, where: str = "arguments") -> Any:
     if not isinstance(raw, dict):
         raise errors.BadArguments(f"`{where}` must be an object, not {_json_type(raw)}.")
     values = {}
-    hints = typing.get_type_hints(shape)
-    for item in dataclasses.fields(shape):
-        key = item.metadata.get("name") or _camel(item.name)
+    for name, key, hint, is_required in _keys_of(shape):
         if raw.get(key) is not None:
-            values[item.name] = _value(hints[item.name], raw[key], f"{where}.{key}")
-        elif item.default is dataclasses.MISSING:
+            values[name] = _value(hint, raw[key], f"{where}.{key}")
+        elif is_required:
             raise errors.BadArguments(f"`{where}.{key}` is missing.")
     return shape(**values)
+
+
+_known_keys: dict[type[Any], list[tuple[str, str, Any, bool]]] = {}
+
+
+def _keys_of(shape: type[Any]) -> list[tuple[str, str, Any, bool]]:
+    """Return (field, DAP's key, type, whether it is required) of each field."""
+    if shape not in _known_keys:
+        hints = typing.get_type_hints(shape)
+        _known_keys[shape] = [
+            (
+                item.name,
+                item.metadata.get("name") or _camel(item.name),
+                hints[item.name],
+                item.default is dataclasses.MISSING,
+            )
+            for item in dataclasses.fields(shape)
+        ]
+    return _known_keys[shape]
 
 
 def _value(hint: Any, raw: object, where: str) -> Any:
@@ -334,11 +353,20 @@ def value_body(variable: Variable) -> Json:
     )
 
 
-def variable_body(variable: Variable) -> Json:
-    """Return DAP's Variable."""
+def variable_body(variable: Variable, summarize_type: bool = False) -> Json:
+    """Return DAP's Variable; ``summarize_type`` puts the size of a container into its type."""
     body = {"name": variable.name, "value": variable.value, **value_body(variable)}
+    if summarize_type and variable.reference:
+        body["type"] = _summary(variable)
     body["evaluateName"] = variable.evaluate_name or ""
     return body
+
+
+def _summary(variable: Variable) -> str:
+    if variable.value.startswith(f"{variable.type} ("):  # DataFrame (96, 3)
+        return variable.value[:_SUMMARY_CHARS]
+    count = variable.indexed_count
+    return f"{variable.type} ({count})" if count and variable.type else variable.type
 
 
 def stopped_body(stop: Stop) -> Json:

@@ -119,7 +119,7 @@ def variables(session: "Session", arguments: m.VariablesArguments) -> Json:
     found = session.engine.inspector.variables(
         arguments.variables_reference, arguments.start, arguments.count, arguments.filter
     )
-    return {"variables": [m.variable_body(variable) for variable in found]}
+    return {"variables": [m.variable_body(v, session.shows_types_only) for v in found]}
 
 
 def set_variable(session: "Session", arguments: m.SetVariableArguments) -> Json:
@@ -213,9 +213,7 @@ REQUESTS: dict[str, Request[Any]] = {
         {"supportsFunctionBreakpoints": True},
     ),
     "setExceptionBreakpoints": Request(
-        m.SetExceptionBreakpointsArguments,
-        set_exception_breakpoints,
-        {"exceptionBreakpointFilters": []},
+        m.SetExceptionBreakpointsArguments, set_exception_breakpoints
     ),
     "breakpointLocations": Request(
         m.BreakpointLocationsArguments,

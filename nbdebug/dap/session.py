@@ -140,6 +140,11 @@ class Session:
         """True for a client whose setBreakpoints drops what a breakpoint has beside its line."""
         return self.client_id == "jupyterlab"
 
+    @property
+    def shows_types_only(self) -> bool:
+        """True for a client whose tree of variables shows the types of containers alone."""
+        return self.client_id == "jupyterlab"
+
     def thread(self, id_: int) -> int:
         """Return the thread that a client means: JupyterLab names 1, whichever has stopped."""
         stop = self.engine.stops.current

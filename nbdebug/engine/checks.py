@@ -120,7 +120,7 @@ def _check_one(breakpoint_: Breakpoint, code: CodeType, reports: Reports) -> Che
     hit = Hit((breakpoint_.id,))
     hit_test = conditions.compile_hit_condition(spec.hit_condition) if spec.hit_condition else None
     message = spec.log_message
-    render = conditions.compile_log_message(message, code, reports.show) if message else None
+    render = conditions.compile_log_message(message, reports.show) if message else None
 
     def count(frame: FrameType) -> Hit | None:
         breakpoint_.hits = number = next(breakpoint_.counter)

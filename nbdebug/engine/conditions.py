@@ -19,6 +19,7 @@ Gate = Callable[[FrameType], Any]
 RaisedGate = Callable[[FrameType, Exception], Any]
 HitTest = Callable[[int], bool]
 
+_SCOPES = (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _HIT_CONDITION = re.compile(r"(>=|<=|==|=|>|<|%)?\s*(\d+)")
 
 
@@ -44,7 +45,7 @@ def compile_gate(text: str, code: CodeType, passed: Gate, raised: RaisedGate) ->
     expression = ast.parse(text.strip(), mode="eval").body
     names = _local_names(expression, code)
     if names is None or len(names) != 1:
-        return _general_gate(expression_test(expression, code), passed, raised)
+        return _general_gate(expression_test(expression), passed, raised)
     [name] = names
     body = _function_code(names, expression)
     function: Callable[[Any], Any] = FunctionType(body, {})
@@ -78,25 +79,24 @@ def _general_gate(test: FrameTest, passed: Gate, raised: RaisedGate) -> Gate:
     return gate
 
 
-def expression_test(expression: ast.expr, code: CodeType) -> FrameTest:
-    """Return a function that evaluates a parsed expression in a frame of ``code``.
+def expression_test(expression: ast.expr) -> FrameTest:
+    """Return a function that evaluates a parsed expression in a frame.
 
-    The expression is compiled as a function of those of its names that are locals of ``code``, so
-    that a generator or lambda inside the expression sees them too.
+    Where a lambda or comprehension in it has a scope of its own, which would not see the frame's
+    locals, the expression is compiled as a function of those that it names.
     """
     evaluated = compile(ast.Expression(expression), "<nbdebug>", "eval")
-    names = _local_names(expression, code)
-    body = None if names is None else _function_code(names, expression)
+    if not any(isinstance(node, _SCOPES) for node in ast.walk(expression)):
+        return lambda frame: eval(evaluated, frame.f_globals, frame.f_locals)
+    used = {node.id for node in ast.walk(expression) if isinstance(node, ast.Name)}
 
     def test(frame: FrameType) -> Any:
         namespace = frame.f_locals
-        if names is None or body is None:
-            return eval(evaluated, frame.f_globals, namespace)
-        try:
-            values = [namespace[name] for name in names]
-        except KeyError:  # unbound yet: evaluating says so in Python's own words, if it matters
-            return eval(evaluated, frame.f_globals, namespace)
-        return FunctionType(body, frame.f_globals)(*values)
+        if namespace is frame.f_globals:
+            return eval(evaluated, frame.f_globals)
+        names = sorted(name for name in used if name in namespace)
+        function = FunctionType(_function_code(names, expression), frame.f_globals)
+        return function(*[namespace[name] for name in names])
 
     return test
 
@@ -145,7 +145,7 @@ def compile_hit_condition(text: str) -> HitTest:
     return tests.get(match[1] or "==", lambda hit: hit == number)
 
 
-def compile_log_message(text: str, code: CodeType, show: Callable[[object], str]) -> FrameTest:
+def compile_log_message(text: str, show: Callable[[object], str]) -> FrameTest:
     """Return a function that renders ``text`` with its ``{expressions}`` evaluated in a frame.
 
     What f-strings know is known: ``{x!r}``, ``{x:.2f}``, ``{x=}``, ``{{``. A value without a
@@ -154,7 +154,7 @@ def compile_log_message(text: str, code: CodeType, show: Callable[[object], str]
     template = _parse_template(text)
     shown = _ShowValues()
     body = ast.fix_missing_locations(shown.visit(template))
-    test = expression_test(body, code)
+    test = expression_test(body)
     return _bind_show(test, show) if shown.used else test
 
 

@@ -7,8 +7,8 @@ stopped thread, which bounds it in time; what the text raises goes through uncha
 import ast
 import builtins
 import ctypes
-import inspect
 import re
+import textwrap
 from collections.abc import Iterable
 from types import CodeType, FrameType
 from typing import Any, cast
@@ -100,11 +100,11 @@ def completions(
 
 
 def _parse(text: str) -> ast.Module:
-    return ast.parse(inspect.cleandoc(text), filename=_FILE, mode="exec")
+    return ast.parse(textwrap.dedent(text).strip(), filename=_FILE, mode="exec")
 
 
 def _value_of(expression: ast.expr, frame: Frame) -> Any:
-    return conditions.expression_test(expression, frame.f_code)(cast(FrameType, frame))
+    return conditions.expression_test(expression)(cast(FrameType, frame))
 
 
 def _execute(tree: ast.Module, frame: Frame) -> Any:

@@ -70,7 +70,11 @@ class Inspector:
         """
         ident = self._threads.ident_of(thread_id)
         parked = self._stops.parked(ident)
-        top = self._user_code.nearest(top_frame(ident)) if parked is None else parked.frame
+        if parked is None:
+            self._stacks.forget(ident)  # it runs: what was told of it holds no more
+            top = self._user_code.nearest(top_frame(ident))
+        else:
+            top = parked.frame
         return ([], 0) if top is None else self._stacks.describe(ident, top, start, levels)
 
     # -- on the stopped thread

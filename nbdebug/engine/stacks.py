@@ -17,12 +17,16 @@ _Position = tuple[int, int | None, int | None]
 
 
 class Stacks:
-    """Turns frames into FrameInfos with fresh ids: JupyterLab takes a known id for no change."""
+    """Turns frames into FrameInfos. A frame keeps its id for one stop, and has another at the next.
+
+    JupyterLab takes a known id for no change, and at a new one brings the notebook to the front.
+    """
 
     def __init__(self, user_code: UserCode) -> None:
         self._user_code = user_code
         self._ids = itertools.count(1)
         self._frames: dict[int, tuple[int, FrameType]] = {}
+        self._known: dict[int, int] = {}  # id(frame) -> its id, while the frame is kept above
         self._lock = threading.Lock()
 
     def frames_of(self, top: FrameType) -> list[FrameType]:
@@ -43,7 +47,7 @@ class Stacks:
         infos = []
         with self._lock:
             for frame in page:
-                id_ = next(self._ids)
+                id_ = self._known.setdefault(id(frame), next(self._ids))
                 self._frames[id_] = ident, frame
                 infos.append(self._info(id_, frame, positions))
         return infos, len(frames)
@@ -59,6 +63,7 @@ class Stacks:
         """Drop the ids of a thread's frames: it runs on."""
         with self._lock:
             self._frames = {i: known for i, known in self._frames.items() if known[0] != ident}
+            self._known = {id(frame): i for i, (_, frame) in self._frames.items()}
 
     def _info(
         self,

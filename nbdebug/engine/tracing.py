@@ -72,26 +72,37 @@ class Tracer:
         # and a condition that says no should cost little more than its evaluation.
         line_checks, steps, asked = self._bindings.line_checks, self._stepper.steps, self._asked
         arrivals, getframe = self._arrivals, sys._getframe
-        is_wanted = self._monitor.is_wanted_beyond_breakpoints
 
         def on_line(code: CodeType, line: int) -> Any:
-            checks = line_checks.get(id(code))
-            check = None if checks is None else checks.get(line)
             try:
-                if check is not None:
-                    hit = check(getframe(1))
-                    if hit is not None or steps or asked or arrivals:
-                        self._at_line(getframe(1), line, hit)
-                    return None
-                if steps or asked or arrivals:
-                    self._at_line(getframe(1), line, None)
-                    return None if is_wanted(code) else DISABLE
-                return DISABLE
+                check = line_checks[id(code)][line]
+            except KeyError:  # seldom: such a line is disabled, unless a step or a pause wants it
+                return self._at_other_line(code, line, getframe(1))
+            try:
+                hit = check(getframe(1))
+                if hit is not None or steps or asked or arrivals:
+                    self._at_line(getframe(1), line, hit)
             except Exception:
                 self._failed()
-                return DISABLE
+            except KeyboardInterrupt as interrupt:
+                interrupt.__traceback__ = None  # it is the user's: no frame of ours is in it
+                raise
+            return None
 
         return on_line
+
+    def _at_other_line(self, code: CodeType, line: int, frame: FrameType) -> Any:
+        try:
+            if not (self._stepper.steps or self._asked or self._arrivals):
+                return DISABLE
+            self._at_line(frame, line, None)
+            return None if self._monitor.is_wanted_beyond_breakpoints(code) else DISABLE
+        except KeyboardInterrupt as interrupt:
+            interrupt.__traceback__ = None
+            raise
+        except Exception:
+            self._failed()
+            return DISABLE
 
     def _at_line(self, frame: FrameType, line: int, hit: Hit | None) -> None:
         ident = get_ident()
@@ -119,6 +130,9 @@ class Tracer:
             if ident in self._asked:
                 self._stop_if_asked(ident, sys._getframe(1))
             return None if self._asked else DISABLE
+        except KeyboardInterrupt as interrupt:
+            interrupt.__traceback__ = None
+            raise
         except Exception:
             self._failed()
             return DISABLE
@@ -190,6 +204,9 @@ class Tracer:
             if caller is not None:
                 self._stops.stop_here(caller, StopReason.STEP)
             return None
+        except KeyboardInterrupt as interrupt:
+            interrupt.__traceback__ = None
+            raise
         except Exception:
             self._failed()
             return DISABLE

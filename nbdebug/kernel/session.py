@@ -145,7 +145,7 @@ def debug_info(session: KernelSession, arguments: m.Nothing) -> Json:
 
 def inspect_variables(session: KernelSession, arguments: m.Nothing) -> Json:
     found = session.engine.inspector.idle_view(session.kernel.shell.user_ns)
-    return {"variables": [m.variable_body(variable) for variable in found]}
+    return {"variables": [m.variable_body(v, session.shows_types_only) for v in found]}
 
 
 def rich_inspect_variables(session: KernelSession, arguments: k.RichInspectArguments) -> Json:
@@ -157,7 +157,11 @@ def rich_inspect_variables(session: KernelSession, arguments: k.RichInspectArgum
     shell = session.kernel.shell
 
     def render(frame: Any) -> Json:
-        data, metadata = shell.display_formatter.format(evaluate.evaluate(name, frame))
+        try:
+            value = evaluate.evaluate(name, frame)
+        except NameError:  # the panel then says that it isn't defined any more
+            return {"data": {}, "metadata": {}}
+        data, metadata = shell.display_formatter.format(value)
         return {"data": data, "metadata": {key: v for key, v in metadata.items() if key in data}}
 
     engine = session.engine
