@@ -1,5 +1,6 @@
 """Breakpoints of every kind, on real programs in a thread of this process."""
 
+import gc
 import importlib
 import sys
 from collections.abc import Iterator
@@ -405,3 +406,62 @@ def test_a_condition_that_raises_in_a_function_without_its_name_bound_says_so(
     assert program.run_to_stop() == "x"
     assert program.stop is not None and "NameError" in program.stop.description
     program.finish()
+
+
+def test_lambdas_and_one_line_functions_hit_at_every_call(program: Debuggee) -> None:
+    program.write("f = lambda x: x + 1  # @f\ny = [f(i) for i in range(4)]\n")
+    program.break_at("f", condition="'x' in locals() and x == 3")
+    assert program.run_to_stop() == "f"
+    assert program.evaluate("x") == "3"
+    program.finish()
+
+
+def test_generic_functions_hit_once(program: Debuggee) -> None:
+    program.write("def f[T](a: T) -> T:  # @def\n    return a  # @f\nx = f(1)\n")
+    program.break_at("def", "f")
+    assert program.run_to_stop() == "def"
+    assert program.resume_to_stop() == "f"
+    assert program.finish()["x"] == 1
+
+
+def test_a_generator_that_is_closed_or_thrown_into_hits_in_its_handlers(program: Debuggee) -> None:
+    program.write(
+        "def g():\n    try:\n        yield 1\n    finally:\n        x = 1  # @finally\n"
+        "it = g()\nnext(it)\nit2 = g()\nnext(it2)\ny = 1  # @suspended\nit.close()\n"
+        "try:\n    it2.throw(KeyError)\nexcept KeyError:\n    z = 1\n"
+    )
+    program.break_at("suspended")
+    assert program.run_to_stop() == "suspended"
+    program.break_at("finally")
+    assert program.resume_to_stop() == "finally"
+    assert program.resume_to_stop() == "finally"
+    assert program.finish()["z"] == 1
+
+
+def test_a_condition_that_exits_is_reported_and_the_program_goes_on(program: Debuggee) -> None:
+    program.write(LOOP)
+    program.break_at("b", condition="exit()")
+    assert program.run_to_stop() == "b"
+    assert program.stop is not None and "SystemExit" in program.stop.description
+    assert program.finish()["done"] is True
+
+
+def test_a_file_behind_a_link_is_the_file(program: Debuggee, tmp_path: Path) -> None:
+    path = program.write("x = 1  # @x\n", "real_name.py")
+    link = tmp_path / "other_name.py"
+    link.symlink_to(path)
+    program.break_at("x")
+    program.path = str(link)
+    assert program.run_to_stop() == "x"
+    program.finish()
+
+
+def test_code_objects_with_conditions_are_let_go(program: Debuggee) -> None:
+    program.write("def f(a):\n    return a  # @f\nf(1)\n")
+    program.break_at("f", condition="a == -1")
+    for _ in range(50):
+        program.start(name=f"nbd_fresh_{_}")
+        program.finish()
+    program.namespace.clear()
+    gc.collect()
+    assert len(program.engine.breakpoints.bindings.line_checks) <= 2

@@ -1,5 +1,6 @@
 """A real kernel's debug messages, in the order in which JupyterLab sends them, on every Python."""
 
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -291,8 +292,6 @@ def test_autoreload_binds_an_edited_modules_breakpoints_again(here: Kernel, tmp_
     here.run_to_stop("auto_mod.g(1)")
     here.resume()
     module.write_text("def g(a):\n    b = a * 3\n    return b\n")
-    import os
-
     os.utime(module, (time.time() + 5, time.time() + 5))
     here.run_to_stop("auto_mod.g(2)")
     assert here.where() == ("g", 2)
@@ -912,3 +911,64 @@ def test_the_panels_tree_shows_the_size_of_containers_as_their_type(here: Kernel
     types = {name: variable["type"] for name, variable in here.scope().items()}
     assert types == {"many": "list (3)", "one": "int", "text": "str"}
     here.resume()
+
+
+def test_the_guests_own_exceptions_leave_a_stop_as_they_are(kernel: Kernel) -> None:
+    code = (
+        "import signal, os\nclass Timeout(Exception): pass\ndef late(*_): raise Timeout\n"
+        "old = signal.signal(signal.SIGALRM, late)\ntry:\n    x = 1  # @x\n"
+        "except Timeout:\n    print('timed out')\nsignal.signal(signal.SIGALRM, old);"
+    )
+    kernel.break_at(code, "x")
+    kernel.run_to_stop(code)
+    pid = int(kernel.evaluate("os.getpid()"))
+    os.kill(pid, signal.SIGALRM)
+    reply = kernel.finish()
+    assert (reply["status"], reply["output"]) == ("ok", "timed out\n")
+    kernel.run_to_stop(code)
+    assert kernel.resume()["status"] == "ok"
+
+
+def test_a_lone_surrogate_is_shown_escaped(here: Kernel) -> None:
+    code = (
+        "class Odd:\n    def __repr__(self):\n        return '\\ud800'\n"
+        "def f(o):\n    return o  # @end\nf(Odd());"
+    )
+    here.break_at(code, "end")
+    here.run_to_stop(code)
+    assert here.scope()["o"]["value"] == "\\ud800"
+    assert here.evaluate("o") == "\\ud800"
+    here.break_at(code, "end", logMessage="{o}")
+    here.resume()
+    assert "\\ud800" in here.run(code)["output"]
+    assert here.ask("evaluate", expression="'\\ud800'", context="repl")["result"] == "\\ud800"
+
+
+def test_leading_empty_lines_before_a_cell_magic_do_no_harm(here: Kernel) -> None:
+    assert here.run("\n\n%%capture out\nprint(1)")["status"] == "ok"
+    assert here.run("out.stdout")["output"] == "'1\\n'"
+
+
+def test_an_evaluation_that_sleeps_is_ended_and_the_stop_answers_on(kernel: Kernel) -> None:
+    assert kernel.run("%config Nbdebug.evaluate_limit_s = 0.5")["output"] == ""
+    kernel.break_at(CELL, "b")
+    kernel.run_to_stop(CELL)
+    frame = kernel.frames()[0]["id"]
+    sleep = "__import__('time').sleep(60)"
+    assert kernel.refuse("evaluate", expression=sleep, frameId=frame) == "took-too-long"
+    assert kernel.evaluate("a") == "5"
+    assert kernel.resume()["output"] == "r is 6\n"
+
+
+def test_interrupting_a_stopped_background_task_lets_it_run_on(here: Kernel) -> None:
+    code = (
+        "import asyncio\nasync def later():\n    await asyncio.sleep(0.2)\n    x = 1  # @x\n"
+        "    done.append(x)\ndone = []\ntask = asyncio.ensure_future(later())\n"
+    )
+    here.break_at(code, "x")
+    since = len(here.events)
+    here.run(code)
+    here.stop = here.wait_for_event("stopped", since)
+    here.manager.interrupt_kernel()
+    here.wait_for_event("continued", since)
+    assert here.run("await task; print(done)")["output"] == "[1]\n"

@@ -260,6 +260,11 @@ def _camel(name: str) -> str:
 # -- what is answered
 
 
+def sendable(text: str) -> str:
+    """Return ``text`` with what UTF-8 can't carry, a lone surrogate, escaped."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def without_nones(body: Json) -> Json:
     """Return ``body`` without the keys whose value is None: DAP's optional properties."""
     return {key: value for key, value in body.items() if value is not None}
@@ -344,7 +349,7 @@ def value_body(variable: Variable) -> Json:
     )
     return without_nones(
         {
-            "type": variable.type,
+            "type": sendable(variable.type),
             "variablesReference": variable.reference,
             "namedVariables": variable.named_count or None,
             "indexedVariables": variable.indexed_count or None,
@@ -355,10 +360,11 @@ def value_body(variable: Variable) -> Json:
 
 def variable_body(variable: Variable, summarize_type: bool = False) -> Json:
     """Return DAP's Variable; ``summarize_type`` puts the size of a container into its type."""
-    body = {"name": variable.name, "value": variable.value, **value_body(variable)}
+    texts = {"name": sendable(variable.name), "value": sendable(variable.value)}
+    body = {**texts, **value_body(variable)}
     if summarize_type and variable.reference:
         body["type"] = _summary(variable)
-    body["evaluateName"] = variable.evaluate_name or ""
+    body["evaluateName"] = sendable(variable.evaluate_name or "")
     return body
 
 

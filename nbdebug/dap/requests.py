@@ -126,28 +126,28 @@ def set_variable(session: "Session", arguments: m.SetVariableArguments) -> Json:
     new = session.engine.inspector.set_variable(
         arguments.variables_reference, arguments.name, arguments.value
     )
-    return {"value": new.value, **m.value_body(new)}
+    return {"value": m.sendable(new.value), **m.value_body(new)}
 
 
 def evaluate(session: "Session", arguments: m.EvaluateArguments) -> Json:
     found = session.engine.inspector.evaluate(
         arguments.expression, arguments.frame_id, arguments.context
     )
-    return {"result": found.value, **m.value_body(found)}
+    return {"result": m.sendable(found.value), **m.value_body(found)}
 
 
 def set_expression(session: "Session", arguments: m.SetExpressionArguments) -> Json:
     new = session.engine.inspector.set_expression(
         arguments.expression, arguments.value, arguments.frame_id
     )
-    return {"value": new.value, **m.value_body(new)}
+    return {"value": m.sendable(new.value), **m.value_body(new)}
 
 
 def completions(session: "Session", arguments: m.CompletionsArguments) -> Json:
     line = (arguments.text.splitlines() or [""])[arguments.line - 1 : arguments.line]
     text = (line[0] if line else "")[: max(arguments.column - 1, 0)]
     found = session.engine.inspector.completions(text, arguments.frame_id)
-    return {"targets": [{"label": word, "type": kind} for word, kind in found]}
+    return {"targets": [{"label": m.sendable(word), "type": kind} for word, kind in found]}
 
 
 def continue_(session: "Session", arguments: m.ThreadArguments) -> Json:

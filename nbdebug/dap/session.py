@@ -6,7 +6,6 @@ out through ``send``, which must be safe to call from any.
 """
 
 import itertools
-import threading
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +16,7 @@ from nbdebug.dap.log import MessageLog
 from nbdebug.dap.messages import Json
 from nbdebug.dap.requests import REQUESTS, Request
 from nbdebug.engine.engine import Engine
+from nbdebug.engine.locks import hold, new_lock
 from nbdebug.engine.model import BreakpointInfo, Limits, Location, Stop
 
 _EMPTY_BODIES: dict[str, Json] = {
@@ -42,7 +42,7 @@ class Session:
         self.log = MessageLog(None)
         self._send = send
         self._sequence = itertools.count(1)
-        self._send_lock = threading.Lock()
+        self._send_lock = new_lock()
 
     # -- requests
 
@@ -88,7 +88,7 @@ class Session:
 
     def _failure(self, sequence: int, command: str, error: errors.NbdebugError) -> Json:
         reply = self._reply(sequence, command, False)
-        text = str(error)
+        text = messages.sendable(str(error))
         reply["message"] = text
         details = {"id": error.id, "format": f"{text} {error.advice}".strip(), "showUser": True}
         details["variables"] = {"slug": error.slug}
@@ -151,13 +151,18 @@ class Session:
         return stop.thread_id if stop is not None and id_ == 1 and self.sends_lines_only else id_
 
     def emit(self, event: str, body: Json | None = None) -> None:
-        """Send an event, in the order of the calls."""
-        with self._send_lock:
-            message: Json = {"seq": next(self._sequence), "type": "event", "event": event}
-            if body is not None:
-                message["body"] = body
-            self.log.write("->", message)
+        """Send an event, in the order of the calls. What fails in sending is logged, not raised."""
+        hold(self._send_lock, lambda: self._emit(event, body))
+
+    def _emit(self, event: str, body: Json | None) -> None:
+        message: Json = {"seq": next(self._sequence), "type": "event", "event": event}
+        if body is not None:
+            message["body"] = body
+        self.log.write("->", message)
+        try:
             self._send(message)
+        except Exception:
+            self.log.write("!!", traceback.format_exc())
 
     # -- the engine's host
 
@@ -182,7 +187,7 @@ class Session:
 
     def output(self, text: str, category: str, location: Location | None) -> None:
         """See Host."""
-        body: Json = {"category": category, "output": text + "\n"}
+        body: Json = {"category": category, "output": messages.sendable(text) + "\n"}
         if location is not None:
             body |= {"source": messages.source_body(location.path), "line": location.line}
         self.emit("output", body)

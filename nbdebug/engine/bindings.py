@@ -76,7 +76,7 @@ class Bindings:
             if code is not None:
                 self.look(code, None)
         active = any(breakpoint_.is_live for breakpoint_ in self._every())
-        self._monitor.want_globally(PURPOSE, monitor.PY_START | monitor.PY_RESUME if active else 0)
+        self._monitor.want_globally(PURPOSE, monitor.STARTS if active else 0)
         if active:
             self._look_at_running_code()
             self._monitor.look_again()
@@ -92,6 +92,8 @@ class Bindings:
             return True
         name = code.co_filename
         if name.rpartition(os.sep)[2] in self._base_names:
+            return True
+        if os.path.islink(name) and os.path.basename(os.path.realpath(name)) in self._base_names:
             return True
         if not (self._function_names or self._modules):
             if len(self.uninteresting_files) > _REMEMBERED:
@@ -203,6 +205,10 @@ class Bindings:
         if functions:
             self.start_checks[key] = self._check_of(functions, code)
             mask |= monitor.PY_START
+        elif code.co_firstlineno in by_line:
+            # From 3.13 on, the line that RESUME is on is sent only while PY_START is, too.
+            self.start_checks[key] = _never
+            mask |= monitor.PY_START
         self._bound[key] = weakref.ref(code, lambda _: self._forget(key))
         self._monitor.arm(code, PURPOSE, mask)
         for breakpoint_ in functions:
@@ -239,3 +245,7 @@ class Bindings:
         self._bound.pop(key, None)
         self.line_checks.pop(key, None)
         self.start_checks.pop(key, None)
+
+
+def _never(frame: FrameType) -> Hit | None:
+    return None

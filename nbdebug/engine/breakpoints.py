@@ -5,7 +5,6 @@ code it is bound to for bindings. Any thread may call.
 """
 
 import itertools
-import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from types import CodeType, FrameType
@@ -13,6 +12,7 @@ from types import CodeType, FrameType
 from nbdebug import errors
 from nbdebug.engine.bindings import Bindings
 from nbdebug.engine.checks import Breakpoint, Reports, check_spec
+from nbdebug.engine.locks import locked, new_lock
 from nbdebug.engine.model import BreakpointInfo, BreakpointSpec, FunctionTarget, LineTarget
 from nbdebug.engine.monitor import Monitor
 from nbdebug.engine.placement import judge, wanted_line
@@ -33,10 +33,11 @@ class Breakpoints:
         self._all: dict[int, Breakpoint] = {}
         self._ids = itertools.count(1)
         # Held while breakpoints change and while code is bound; never while user code runs.
-        self._lock = threading.RLock()
+        self._lock = new_lock()
 
     # -- what clients ask for
 
+    @locked
     def set_lines(
         self, path: str, specs: Sequence[BreakpointSpec], keep_extras: bool
     ) -> list[BreakpointInfo]:
@@ -45,36 +46,36 @@ class Breakpoints:
         One that was there keeps its id and hits. With ``keep_extras`` a plain spec keeps the
         condition, hit condition and log message that the line already has.
         """
-        with self._lock:
-            there = [
-                b
-                for b in self.bindings.lines_in(self._sources.canonical(path))
-                if isinstance(b.spec.target, LineTarget)
-            ]
-            kept: list[Breakpoint] = []
-            for spec in specs:
-                known = _at_line(spec, [b for b in there if b not in kept])
-                if known is None:
-                    known = self._new(spec, "client")
-                elif not (keep_extras and spec.is_plain):
-                    known.change(replace(spec, target=known.spec.target))
-                known.origin = "client"
-                kept.append(known)
-            return self._replace(there, kept)
+        there = [
+            b
+            for b in self.bindings.lines_in(self._sources.canonical(path))
+            if isinstance(b.spec.target, LineTarget)
+        ]
+        kept: list[Breakpoint] = []
+        for spec in specs:
+            known = _at_line(spec, [b for b in there if b not in kept])
+            if known is None:
+                known = self._new(spec, "client")
+            elif not (keep_extras and spec.is_plain):
+                known.change(replace(spec, target=known.spec.target))
+            known.origin = "client"
+            kept.append(known)
+        return self._replace(there, kept)
 
+    @locked
     def set_functions(self, specs: Sequence[BreakpointSpec]) -> list[BreakpointInfo]:
         """Make ``specs`` the client's function breakpoints; return each as it is."""
-        with self._lock:
-            there = [b for b in self._all.values() if isinstance(b.spec.target, FunctionTarget)]
-            kept: list[Breakpoint] = []
-            for spec in specs:
-                same = (b for b in there if b.spec.target == spec.target and b not in kept)
-                known = next(same, None) or self._new(spec, "client")
-                known.change(spec)
-                known.origin = "client"
-                kept.append(known)
-            return self._replace(there, kept)
+        there = [b for b in self._all.values() if isinstance(b.spec.target, FunctionTarget)]
+        kept: list[Breakpoint] = []
+        for spec in specs:
+            same = (b for b in there if b.spec.target == spec.target and b not in kept)
+            known = next(same, None) or self._new(spec, "client")
+            known.change(spec)
+            known.origin = "client"
+            kept.append(known)
+        return self._replace(there, kept)
 
+    @locked
     def add(self, spec: BreakpointSpec) -> BreakpointInfo:
         """Add one breakpoint beside those of clients' lists.
 
@@ -82,58 +83,57 @@ class Breakpoints:
         BadCondition or BadHitCondition, and nothing is added.
         """
         check_spec(spec)
-        with self._lock:
-            same = (b for b in self._all.values() if b.spec.target == spec.target)
-            known = next(same, None) or self._new(spec, "user")
-            known.change(spec)
-            judge(known, self._sources)
-            self.bindings.refresh()
-            self.reports.changed(known.info(), "new")
-            return known.info()
+        same = (b for b in self._all.values() if b.spec.target == spec.target)
+        known = next(same, None) or self._new(spec, "user")
+        known.change(spec)
+        judge(known, self._sources)
+        self.bindings.refresh()
+        self.reports.changed(known.info(), "new")
+        return known.info()
 
+    @locked
     def remove(self, ids: Iterable[int]) -> list[BreakpointInfo]:
         """Remove the breakpoints; return them as they were. Raises UnknownBreakpoint."""
-        with self._lock:
-            found = [self._get(id_) for id_ in ids]
-            for breakpoint_ in found:
-                self._all.pop(breakpoint_.id, None)
-            return self._changed(found, "removed")
+        found = [self._get(id_) for id_ in ids]
+        for breakpoint_ in found:
+            self._all.pop(breakpoint_.id, None)
+        return self._changed(found, "removed")
 
+    @locked
     def enable(self, ids: Iterable[int], enabled: bool) -> list[BreakpointInfo]:
         """Turn breakpoints on or off; what they count and where they are stays."""
-        with self._lock:
-            found = [self._get(id_) for id_ in ids]
-            for breakpoint_ in found:
-                breakpoint_.enabled = enabled
-            return self._changed(found, "changed")
+        found = [self._get(id_) for id_ in ids]
+        for breakpoint_ in found:
+            breakpoint_.enabled = enabled
+        return self._changed(found, "changed")
 
+    @locked
     def clear(self, of_clients_only: bool = False) -> None:
         """Remove every breakpoint, or those that clients have listed."""
-        with self._lock:
-            kept = [b for b in self._all.values() if of_clients_only and b.origin != "client"]
-            self._all = {b.id: b for b in kept}
-            self.bindings.refresh()
+        kept = [b for b in self._all.values() if of_clients_only and b.origin != "client"]
+        self._all = {b.id: b for b in kept}
+        self.bindings.refresh()
 
+    @locked
     def infos(self) -> list[BreakpointInfo]:
         """Return all breakpoints in the order in which they were set."""
-        with self._lock:
-            return [b.info() for b in self._all.values()]
+        return [b.info() for b in self._all.values()]
 
     # -- what events ask
 
+    @locked
     def look(self, code: CodeType, frame: FrameType) -> None:
         """Bind what belongs into ``code``, which ``frame`` runs."""
-        with self._lock:
-            self.bindings.look(code, frame)
+        self.bindings.look(code, frame)
 
+    @locked
     def new_run(self) -> None:
         """Take note that a cell is run."""
-        with self._lock:
-            self.bindings.new_run()
+        self.bindings.new_run()
 
     def forget_parent(self) -> None:
         """In a forked child: another thread may have held the lock at the fork."""
-        self._lock = threading.RLock()
+        self._lock = new_lock()
 
     # -- inside
 

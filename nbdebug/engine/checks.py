@@ -130,12 +130,14 @@ def _check_one(breakpoint_: Breakpoint, code: CodeType, reports: Reports) -> Che
             return hit
         try:
             text = render(frame)
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             text = f"{message}  [{_said(error)}]"
         reports.log(text, location_of(frame))
         return None
 
-    def raised(frame: FrameType, error: Exception) -> Hit | None:
+    def raised(frame: FrameType, error: BaseException) -> Hit | None:
         if breakpoint_.error_reported:
             return None
         breakpoint_.error_reported = True

@@ -12,11 +12,12 @@ from types import CodeType, FrameType, FunctionType
 from typing import Any
 
 from nbdebug import errors
+from nbdebug.engine import modules
 from nbdebug.engine.sources import is_class_body
 
 FrameTest = Callable[[FrameType], Any]
 Gate = Callable[[FrameType], Any]
-RaisedGate = Callable[[FrameType, Exception], Any]
+RaisedGate = Callable[[FrameType, BaseException], Any]
 HitTest = Callable[[int], bool]
 
 _SCOPES = (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
@@ -54,12 +55,17 @@ def compile_gate(text: str, code: CodeType, passed: Gate, raised: RaisedGate) ->
     def gate(frame: FrameType) -> Any:
         nonlocal bound, function
         try:
-            if frame.f_globals is not bound:
-                function, bound = FunctionType(body, frame.f_globals), frame.f_globals
-            if function(frame.f_locals[name]):
-                return passed(frame)
-            return None
-        except Exception as error:
+            if frame.f_globals is bound:
+                found = function(frame.f_locals[name])
+            else:
+                fresh = FunctionType(body, frame.f_globals)
+                if modules.is_loaded(frame.f_globals):  # another namespace would be kept alive
+                    function, bound = fresh, frame.f_globals
+                found = fresh(frame.f_locals[name])
+            return passed(frame) if found else None
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             if name in frame.f_locals:
                 return raised(frame, error)
             return raised(frame, NameError(f"name '{name}' has no value yet"))
@@ -72,7 +78,9 @@ def _general_gate(test: FrameTest, passed: Gate, raised: RaisedGate) -> Gate:
         try:
             if not test(frame):
                 return None
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             return raised(frame, error)
         return passed(frame)
 

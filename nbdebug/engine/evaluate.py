@@ -80,23 +80,28 @@ def assign(target: str, value: str, frame: Frame) -> Any:
 
 
 def completions(
-    text: str, frame_names: Iterable[str], frame: Frame | None
+    text: str, frame_names: Iterable[object], frame: Frame | None
 ) -> list[tuple[str, str]]:
     """Return (word, kind) for what may complete the end of ``text``; kinds are DAP's."""
     match = re.search(r"((?:\w+\.)*)(\w*)$", text)
     owner, prefix = (match[1][:-1], match[2]) if match else ("", "")
     if owner and frame is not None:
         try:
-            names: Iterable[str] = dir(look(owner, frame))
+            names: Iterable[object] = dir(look(owner, frame))
         except Exception:
             return []
-        return [(n, "property") for n in names if n.startswith(prefix) and (prefix or n[0] != "_")]
-    found = dict.fromkeys(sorted(n for n in frame_names if n.startswith(prefix)), "variable")
+        found_names = _starting(names, prefix)
+        return [(n, "property") for n in found_names if prefix or not n.startswith("_")]
+    found = dict.fromkeys(_starting(frame_names, prefix), "variable")
     if prefix:
         for name in sorted(vars(builtins)):
             if name.startswith(prefix):
                 found.setdefault(name, "function")
     return list(found.items())
+
+
+def _starting(names: Iterable[object], prefix: str) -> list[str]:
+    return sorted(name for name in names if type(name) is str and name.startswith(prefix))
 
 
 def _parse(text: str) -> ast.Module:

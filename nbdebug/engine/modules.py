@@ -33,6 +33,11 @@ def files() -> Iterator[tuple[str, str]]:
             yield name, file
 
 
+def is_loaded(namespace: dict[str, Any]) -> bool:
+    """True if ``namespace`` is that of a loaded module."""
+    return _namespace_of(sys.modules.get(str(namespace.get("__name__")))) is namespace
+
+
 def code_of_function(name: str) -> CodeType | None:
     """Return the code of a function that exists: ``f`` of __main__, ``Class.m``, ``pkg.mod.f``."""
     parts = name.split(".")

@@ -8,13 +8,13 @@ where they are.
 """
 
 import sys
-import threading
 import weakref
 from collections.abc import Callable, Mapping
 from types import CodeType
 from typing import Any, Final
 
 from nbdebug import compat, errors
+from nbdebug.engine.locks import locked, new_lock
 
 _monitoring = sys.monitoring
 events: Final = _monitoring.events
@@ -24,14 +24,18 @@ LINE: Final[int] = events.LINE
 INSTRUCTION: Final[int] = events.INSTRUCTION
 PY_START: Final[int] = events.PY_START
 PY_RESUME: Final[int] = events.PY_RESUME
+PY_THROW: Final[int] = events.PY_THROW
 PY_RETURN: Final[int] = events.PY_RETURN
 PY_YIELD: Final[int] = events.PY_YIELD
+
+STARTS: Final = PY_START | PY_RESUME | PY_THROW
+"""A frame starts or runs on, by whichever way."""
 
 Callbacks = Mapping[int, Callable[..., Any]]
 
 
 class _ArmedCode:
-    """A code object (held weakly) and what each purpose wants of it."""
+    """A code object (held weakly) and what each purpose wants of it; read without the lock."""
 
     __slots__ = ("ref", "wants")
 
@@ -55,95 +59,97 @@ class Monitor:
         self._armed: dict[int, _ArmedCode] = {}
         self._global_wants: dict[str, int] = {}
         self._callbacks: Callbacks = {}
-        self._lock = threading.RLock()
+        self._lock = new_lock()
 
+    @locked
     def start(self, callbacks: Callbacks) -> None:
         """Claim an id and register ``callbacks`` (event -> function).
 
         Raises NoToolId if other tools hold all ids.
         """
-        with self._lock:
-            if self.tool_id is not None:
-                return
-            self.tool_id = _claim()
-            self._callbacks = callbacks
-            for event, callback in callbacks.items():
-                _monitoring.register_callback(self.tool_id, event, callback)
+        if self.tool_id is not None:
+            return
+        self.tool_id = _claim()
+        self._callbacks = callbacks
+        for event, callback in callbacks.items():
+            _monitoring.register_callback(self.tool_id, event, callback)
 
+    @locked
     def stop(self) -> None:
         """Turn every event off and give the id back; the process is as it was before."""
-        with self._lock:
-            if self.tool_id is None:
-                return
-            _monitoring.set_events(self.tool_id, 0)
-            # free_tool_id leaves local events alive on 3.12.1 and 3.13.0.
-            for armed in list(self._armed.values()):
-                code = armed.ref()
-                if code is not None:
-                    _monitoring.set_local_events(self.tool_id, code, 0)
-            for event in self._callbacks:
-                _monitoring.register_callback(self.tool_id, event, None)
-            _monitoring.free_tool_id(self.tool_id)
-            self.tool_id = None
-            self._armed.clear()
-            self._global_wants.clear()
+        if self.tool_id is None:
+            return
+        _monitoring.set_events(self.tool_id, 0)
+        # free_tool_id leaves local events alive on 3.12.1 and 3.13.0.
+        for armed in list(self._armed.values()):
+            code = armed.ref()
+            if code is not None:
+                _monitoring.set_local_events(self.tool_id, code, 0)
+        for event in self._callbacks:
+            _monitoring.register_callback(self.tool_id, event, None)
+        _monitoring.free_tool_id(self.tool_id)
+        self.tool_id = None
+        self._armed.clear()
+        self._global_wants.clear()
 
     def forget_parent(self) -> None:
         """In a forked child: turn all off; another thread may have held the lock at the fork."""
-        self._lock = threading.RLock()
+        self._lock = new_lock()
         self.stop()
 
+    @locked
     def arm(self, code: CodeType, purpose: str, mask: int) -> None:
         """Have ``purpose`` want ``mask`` of ``code``; locations that were disabled are enabled."""
-        with self._lock:
-            if self.tool_id is None:
-                return
-            armed = self._armed.get(id(code))
-            if armed is None:
-                armed = self._armed[id(code)] = _ArmedCode(self._weakly(code))
-            if armed.wants:
-                # Off and on again is what enables the disabled locations of this code alone.
-                _monitoring.set_local_events(self.tool_id, code, 0)
-            armed.wants[purpose] = mask
-            _monitoring.set_local_events(self.tool_id, code, armed.mask)
+        if self.tool_id is None:
+            return
+        armed = self._armed.get(id(code))
+        if armed is None:
+            armed = self._armed[id(code)] = _ArmedCode(self._weakly(code))
+        again = bool(armed.wants)
+        armed.wants = {**armed.wants, purpose: mask}
+        _monitoring.set_local_events(self.tool_id, code, armed.mask)
+        if again:
+            # Turning this code's events off and on would do, but other threads would pass by then.
+            _monitoring.restart_events()
 
+    @locked
     def disarm(self, code: CodeType, purpose: str) -> None:
         """Have ``purpose`` want nothing more of ``code``."""
-        with self._lock:
-            armed = self._armed.get(id(code))
-            if armed is None or self.tool_id is None or armed.wants.pop(purpose, None) is None:
-                return
-            _monitoring.set_local_events(self.tool_id, code, armed.mask)
-            if not armed.wants:
-                del self._armed[id(code)]
+        armed = self._armed.get(id(code))
+        if armed is None or self.tool_id is None or purpose not in armed.wants:
+            return
+        armed.wants = {one: mask for one, mask in armed.wants.items() if one != purpose}
+        _monitoring.set_local_events(self.tool_id, code, armed.mask)
+        if not armed.wants:
+            del self._armed[id(code)]
 
+    @locked
     def disarm_all(self, purpose: str) -> None:
         """Have ``purpose`` want nothing more of any code object."""
-        with self._lock:
-            for armed in list(self._armed.values()):
-                code = armed.ref()
-                if code is not None and purpose in armed.wants:
-                    self.disarm(code, purpose)
+        for armed in list(self._armed.values()):
+            code = armed.ref()
+            if code is not None and purpose in armed.wants:
+                self.disarm(code, purpose)
 
     def is_wanted_beyond_breakpoints(self, code: CodeType) -> bool:
         """True if a step or a pause wants events of ``code``."""
         armed = self._armed.get(id(code))
         return armed is not None and any(purpose != "breakpoint" for purpose in armed.wants)
 
+    @locked
     def want_globally(self, purpose: str, mask: int) -> None:
         """Have ``purpose`` want ``mask`` of all code; 0 for nothing more."""
-        with self._lock:
-            if self.tool_id is None:
-                return
-            if mask:
-                self._global_wants[purpose] = mask
-            else:
-                self._global_wants.pop(purpose, None)
-            union = 0
-            for want in self._global_wants.values():
-                union |= want
-            if union != _monitoring.get_events(self.tool_id):
-                _monitoring.set_events(self.tool_id, union)
+        if self.tool_id is None:
+            return
+        if mask:
+            self._global_wants[purpose] = mask
+        else:
+            self._global_wants.pop(purpose, None)
+        union = 0
+        for want in self._global_wants.values():
+            union |= want
+        if union != _monitoring.get_events(self.tool_id):
+            _monitoring.set_events(self.tool_id, union)
 
     def look_again(self) -> None:
         """Enable every disabled location of every code object: each is looked at once more."""

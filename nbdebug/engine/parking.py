@@ -4,6 +4,7 @@ Owns the waiting; must not know why the thread stopped. The parked thread itself
 any other thread may `ask` and `release`. An asker never waits without a limit.
 """
 
+import os
 import queue
 import signal
 import threading
@@ -52,28 +53,39 @@ class ParkedThread:
         self.was_released = False
         self._jobs: queue.SimpleQueue[object] = queue.SimpleQueue()
         self._busy = False
+        self._closed = False
+        self.ends_job = False
+        self._abandoned: object = None
 
     def serve(self) -> None:
         """Wait, doing jobs, until released. Runs on the parked thread.
 
         KeyboardInterrupt while no job runs ends the waiting and goes on to the user's code.
         """
-        with _Interruptible(self):
-            while True:
-                job = self._jobs.get()
-                if job is _INTERRUPT:
-                    raise KeyboardInterrupt
-                if not isinstance(job, _Job):
-                    return
-                self._busy = True
-                try:
-                    job.run()
-                finally:
-                    self._busy = False
+        try:
+            with _Interruptible(self):
+                while True:
+                    job = self._jobs.get()
+                    if job is _INTERRUPT:
+                        raise KeyboardInterrupt
+                    if not isinstance(job, _Job):
+                        return
+                    self._busy = True
+                    try:
+                        job.run()
+                    finally:
+                        self._busy = False
+        finally:
+            self._closed = True
+            self._refuse_jobs()
 
     def release(self) -> None:
         """Let the thread run on after the jobs that it was given before."""
         self.was_released = True
+        self._jobs.put(None)
+
+    def let_go(self) -> None:
+        """Let the thread run on without having been told to by a client."""
         self._jobs.put(None)
 
     def interrupt(self) -> None:
@@ -87,10 +99,14 @@ class ParkedThread:
         """
         if threading.get_ident() == self.ident:
             return call()
+        if self._abandoned is not None and self._busy:
+            raise errors.TookTooLong("The stopped thread still does what it was asked before.")
         job: _Job[T] = _Job(call)
         self._jobs.put(job)
+        if self._closed:
+            self._refuse_jobs()
         if not job.done.acquire(timeout=limit_s + _GRACE_S):
-            job.abandoned = True
+            self._end(job)
             raise errors.TookTooLong(f"The stopped thread didn't answer within {limit_s:g} s.")
         error = job.error
         if error is not None:
@@ -100,40 +116,72 @@ class ParkedThread:
                 del error, job
         return job.result
 
+    def _end(self, job: _Job[Any]) -> None:
+        """End a job that is blocked in native code, where that can be done.
+
+        A signal does it, which sleeps, locks and I/O heed; Python hands it to the main thread only.
+        """
+        job.abandoned, self._abandoned = True, job
+        main = threading.main_thread().ident
+        if main is not None and self.ident == main and os.name == "posix":
+            self.ends_job = True
+            signal.pthread_kill(main, signal.SIGINT)
+            job.done.acquire(timeout=_GRACE_S)
+
+    def _refuse_jobs(self) -> None:
+        """Answer the jobs that came too late: the thread runs on."""
+        while True:
+            try:
+                job = self._jobs.get_nowait()
+            except queue.Empty:
+                return
+            if isinstance(job, _Job):
+                job.error = errors.NotStopped("The thread runs on.")
+                job.done.release()
+
     @property
     def busy(self) -> bool:
         """True while a job runs."""
         return self._busy
 
 
+class _JobEnded(BaseException):
+    """Ends a job of the main thread that went past its limit."""
+
+
 class _Interruptible:
-    """While it lasts, a SIGINT that some handler swallows still ends the waiting.
+    """While it lasts, a SIGINT ends the waiting, whoever handles it otherwise.
 
     asyncio's and ipykernel's handlers for running coroutines only schedule a cancellation, to
-    which the stopped loop would never come. They are called first; then the waiting ends with
-    KeyboardInterrupt.
+    which the stopped loop would never come: they are called first. Between cells ipykernel ignores
+    SIGINT; there the thread is let go, for a KeyboardInterrupt would end the kernel's loop.
     """
 
     def __init__(self, parked: ParkedThread) -> None:
         self._parked = parked
         self._before: Any = None
-        self._ours: Any = None
+        self._is_installed = False
 
     def __enter__(self) -> None:
-        if threading.current_thread() is not threading.main_thread():
-            return
-        before = signal.getsignal(signal.SIGINT)
-        if before is signal.default_int_handler or not callable(before):
-            return
-
-        def interrupt(number: int, frame: FrameType | None) -> None:
-            before(number, frame)
-            if not self._parked.busy:
-                self._parked.interrupt()
-
-        self._before, self._ours = before, interrupt
-        signal.signal(signal.SIGINT, interrupt)
+        if threading.current_thread() is threading.main_thread():
+            self._before = signal.getsignal(signal.SIGINT)
+            if self._before is not None:  # a handler of native code can't be put back
+                signal.signal(signal.SIGINT, self._handle)
+                self._is_installed = True
 
     def __exit__(self, *_: object) -> None:
-        if self._ours is not None and signal.getsignal(signal.SIGINT) is self._ours:
+        if self._is_installed and signal.getsignal(signal.SIGINT) == self._handle:
             signal.signal(signal.SIGINT, self._before)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        parked = self._parked
+        if parked.ends_job:
+            parked.ends_job = False
+            if parked.busy:
+                raise _JobEnded
+        elif callable(self._before):
+            self._before(number, frame)
+            if not parked.busy:
+                parked.interrupt()
+        elif not parked.busy:
+            parked.let_go()

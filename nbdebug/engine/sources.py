@@ -140,6 +140,8 @@ def table_of_code(code: CodeType) -> LineTable:
 
 def lines_of(code: CodeType) -> set[int]:
     """Return the lines of this code object alone that a LINE event can name."""
+    if is_type_parameters(code):
+        return set()
     found = {line for _, _, line in code.co_lines() if line}
     if code.co_firstlineno in found and not _sends_first_line(code):
         found.discard(code.co_firstlineno)
@@ -148,7 +150,7 @@ def lines_of(code: CodeType) -> set[int]:
 
 def has_line(code: CodeType, line: int) -> bool:
     """True if `lines_of` has the line; cheaper where one line of a long function is asked for."""
-    if not any(line == known for _, _, known in code.co_lines()):
+    if is_type_parameters(code) or not any(line == known for _, _, known in code.co_lines()):
         return False
     return line != code.co_firstlineno or _sends_first_line(code)
 
@@ -169,6 +171,11 @@ def _sends_first_line(code: CodeType) -> bool:
 def is_top_level(code: CodeType) -> bool:
     """True for a module's, a cell's or a cell statement's own code."""
     return code.co_name == "<module>"
+
+
+def is_type_parameters(code: CodeType) -> bool:
+    """True for the scope that `def f[T]` and `class A[T]` have around them."""
+    return code.co_name.startswith("<generic parameters of")
 
 
 def is_class_body(code: CodeType) -> bool:

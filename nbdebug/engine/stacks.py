@@ -4,11 +4,11 @@ Owns the ids; must not know stops. Reads frames only, runs no user code, so any 
 """
 
 import itertools
-import threading
 from collections.abc import Iterator
 from types import CodeType, FrameType
 
 from nbdebug import errors
+from nbdebug.engine.locks import locked, new_lock
 from nbdebug.engine.model import FrameInfo
 from nbdebug.engine.usercode import UserCode
 
@@ -27,7 +27,7 @@ class Stacks:
         self._ids = itertools.count(1)
         self._frames: dict[int, tuple[int, FrameType]] = {}
         self._known: dict[int, int] = {}  # id(frame) -> its id, while the frame is kept above
-        self._lock = threading.Lock()
+        self._lock = new_lock()
 
     def frames_of(self, top: FrameType) -> list[FrameType]:
         """Return the frames to show, innermost first.
@@ -37,6 +37,7 @@ class Stacks:
         """
         return [frame for frame in _walk(top) if frame is top or self._user_code.is_user(frame)]
 
+    @locked
     def describe(
         self, ident: int, top: FrameType, start: int, levels: int
     ) -> tuple[list[FrameInfo], int]:
@@ -44,13 +45,7 @@ class Stacks:
         frames = self.frames_of(top)
         page = frames[start : start + levels] if levels else frames[start:]
         positions: dict[tuple[int, int], _Position] = {}
-        infos = []
-        with self._lock:
-            for frame in page:
-                id_ = self._known.setdefault(id(frame), next(self._ids))
-                self._frames[id_] = ident, frame
-                infos.append(self._info(id_, frame, positions))
-        return infos, len(frames)
+        return [self._info(self._id_of(ident, f), f, positions) for f in page], len(frames)
 
     def frame(self, id_: int) -> tuple[int, FrameType]:
         """Return (thread ident, frame) of an id. Raises UnknownFrame."""
@@ -59,11 +54,16 @@ class Stacks:
         except KeyError:
             raise errors.UnknownFrame(f"There is no frame {id_} at this stop.") from None
 
+    @locked
     def forget(self, ident: int) -> None:
         """Drop the ids of a thread's frames: it runs on."""
-        with self._lock:
-            self._frames = {i: known for i, known in self._frames.items() if known[0] != ident}
-            self._known = {id(frame): i for i, (_, frame) in self._frames.items()}
+        self._frames = {i: known for i, known in self._frames.items() if known[0] != ident}
+        self._known = {id(frame): i for i, (_, frame) in self._frames.items()}
+
+    def _id_of(self, ident: int, frame: FrameType) -> int:
+        id_ = self._known.setdefault(id(frame), next(self._ids))
+        self._frames[id_] = ident, frame
+        return id_
 
     def _info(
         self,

@@ -15,13 +15,15 @@ made on a client's thread before its thread runs on, and from then on belongs to
 """
 
 import inspect
+import threading
 from dataclasses import dataclass, field
 from types import FrameType
 
 from nbdebug.engine import monitor
 from nbdebug.engine.model import StepKind
 from nbdebug.engine.monitor import Monitor
-from nbdebug.engine.sources import is_top_level
+from nbdebug.engine.sources import is_top_level, is_type_parameters
+from nbdebug.engine.threads import thread_of
 from nbdebug.engine.usercode import UserCode
 
 PURPOSE = "step"
@@ -41,6 +43,7 @@ class Step:
     ident: int
     kind: StepKind
     home: FrameType | None
+    thread: threading.Thread | None = None
     callers: dict[int, FrameType] = field(default_factory=dict)
     below: FrameType | None = None
     follow: str | None = None
@@ -66,9 +69,17 @@ class Stepper:
         """True while new frames matter to some step."""
         return any(step.wants_starts for step in list(self.steps.values()))
 
+    def step_of(self, ident: int) -> Step | None:
+        """Return the calling thread's step. One of a thread that ended with this ident is over."""
+        step = self.steps.get(ident)
+        if step is None or step.thread is thread_of(ident):
+            return step
+        self.end(ident)
+        return None
+
     def begin(self, ident: int, kind: StepKind, frame: FrameType) -> None:
         """Have the thread ``ident``, stopped in ``frame``, stop again after one step."""
-        step = Step(ident, kind, frame, last_line=frame.f_lineno or 0)
+        step = Step(ident, kind, frame, thread_of(ident), last_line=frame.f_lineno or 0)
         caller = self._user_code.nearest(frame.f_back)
         while caller is not None:
             step.callers[id(caller)] = caller
@@ -126,9 +137,11 @@ class Stepper:
     def enters(self, step: Step, frame: FrameType) -> None:
         """Take note of a frame that starts or resumes in the step's thread."""
         code = frame.f_code
-        if (step.follow is not None and is_top_level(code) and code.co_filename == step.follow) or (
-            step.kind is StepKind.INTO and step.follow is None and self._user_code.is_user(frame)
-        ):
+        if step.follow is not None:
+            wanted = is_top_level(code) and code.co_filename == step.follow
+        else:
+            wanted = self._user_code.is_user(frame) and not is_type_parameters(code)
+        if wanted:
             self._arrive(step, frame)
 
     def _arrive(self, step: Step, frame: FrameType) -> None:
@@ -144,11 +157,12 @@ class Stepper:
         if is_top_level(frame.f_code) and step.kind is not StepKind.OUT:
             step.follow, step.last_line = frame.f_code.co_filename, frame.f_lineno or 0
             self._watch_starts()
+        else:
+            self.end(step.ident)
 
     def _watch_starts(self) -> None:
-        events = monitor.PY_START | monitor.PY_RESUME
-        self._monitor.want_globally(PURPOSE, events if self.wants_starts else 0)
-        if any(step.kind is StepKind.INTO for step in self.steps.values()):
+        self._monitor.want_globally(PURPOSE, monitor.STARTS if self.wants_starts else 0)
+        if any(step.kind is StepKind.INTO for step in list(self.steps.values())):
             self._monitor.look_again()
 
 

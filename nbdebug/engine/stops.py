@@ -14,6 +14,7 @@ from typing import Protocol
 from nbdebug import errors
 from nbdebug.engine import monitor
 from nbdebug.engine.checks import Hit, location_of
+from nbdebug.engine.locks import locked, new_lock
 from nbdebug.engine.model import Location, StepKind, Stop, StopReason
 from nbdebug.engine.monitor import Monitor
 from nbdebug.engine.parking import ParkedThread
@@ -63,8 +64,9 @@ class Stops:
         self._user_code = user_code
         self._parked: dict[int, ParkedThread] = {}
         self._current: ParkedThread | None = None
+        self._passing: dict[int, BaseException] = {}
         # Held for moments, never while user code or a client is called.
-        self._lock = threading.RLock()
+        self._lock = new_lock()
 
     # -- on user threads
 
@@ -80,9 +82,18 @@ class Stops:
         parked = ParkedThread(ident, frame, stop, waits_for_others=reason is None)
         try:
             if self._enter(parked):
-                parked.serve()
+                self._serve(parked)
         finally:
             _to_the_end(lambda: self._leave(parked))
+
+    def came_from_guest(self, error: BaseException) -> bool:
+        """True for an exception that is the user's own, and leaves at the line that had stopped.
+
+        Ctrl-C is, whenever it comes; and what a signal handler or another thread raised in the
+        calling thread while it was parked.
+        """
+        passing = self._passing.pop(threading.get_ident(), None)
+        return error is passing or isinstance(error, KeyboardInterrupt)
 
     def run_ended(self) -> None:
         """Take note that the calling thread's run has ended: its step and pause have, too."""
@@ -99,10 +110,10 @@ class Stops:
         current = self._current
         return None if current is None else current.stop
 
+    @locked
     def thread_ids(self) -> list[int]:
         """Return the ids of the threads that wait."""
-        with self._lock:
-            return [self._threads.id_of(ident) for ident in self._parked]
+        return [self._threads.id_of(ident) for ident in self._parked]
 
     def parked(self, ident: int) -> ParkedThread | None:
         """Return the thread if it waits."""
@@ -131,11 +142,9 @@ class Stops:
     def pause(self, thread_id: int) -> None:
         """Have a running thread stop at its next line of user code. Raises UnknownThread."""
         ident = self._threads.ident_of(thread_id)
-        with self._lock:
-            if ident in self._parked:
-                return
+        if ident not in self._parked:
             self.asked[ident] = StopReason.PAUSE
-        self._ask([ident])
+            self._ask([ident])
 
     def stop_at_entry(self) -> None:
         """Have the main thread stop at the first line of user code that it comes to."""
@@ -153,18 +162,15 @@ class Stops:
 
     def resume_all(self) -> None:
         """Let every stopped thread run on, whatever it waits for."""
-        with self._lock:
-            for parked in self._parked.values():
-                parked.waits_for_others = True
-            current = self._current
+        for parked in list(self._parked.values()):
+            parked.waits_for_others = True
+        current = self._current
         if current is not None:
             self._release(current, single=False)
 
     def interrupt(self) -> None:
         """End the runs of all stopped threads with KeyboardInterrupt, raised where they stopped."""
-        with self._lock:
-            waiting = list(self._parked.values())
-        for parked in waiting:
+        for parked in list(self._parked.values()):
             parked.interrupt()
 
     def forget_all(self) -> None:
@@ -172,17 +178,17 @@ class Stops:
         self._parked.clear()
         self._current = None
         self.asked.clear()
-        self._lock = threading.RLock()
+        self._lock = new_lock()
 
     # -- inside
 
+    @locked
     def _require(self, thread_id: int) -> ParkedThread:
-        with self._lock:
-            self.require_current()
-            parked = self._parked.get(self._threads.ident_of(thread_id))
-            if parked is None:
-                raise errors.NotStopped(f"Thread {thread_id} isn't stopped: it runs.")
-            return parked
+        self.require_current()
+        parked = self._parked.get(self._threads.ident_of(thread_id))
+        if parked is None:
+            raise errors.NotStopped(f"Thread {thread_id} isn't stopped: it runs.")
+        return parked
 
     def _describe(
         self, ident: int, frame: FrameType, reason: StopReason | None, hit: Hit | None
@@ -203,16 +209,18 @@ class Stops:
 
     def _announce(self, parked: ParkedThread) -> None:
         if self.stop_other_threads:
-            with self._lock:
-                others = [
-                    ident
-                    for ident in self._threads.users()
-                    if ident != parked.ident and ident not in self._parked
-                ]
-                for ident in others:
-                    self.asked.setdefault(ident, None)
+            others = [i for i in self._threads.users() if i not in self._parked]
+            for ident in others:
+                self.asked.setdefault(ident, None)
             self._ask(others)
         self._listener.stopped(parked.stop)
+
+    def _serve(self, parked: ParkedThread) -> None:
+        try:
+            parked.serve()
+        except BaseException as error:
+            self._passing[parked.ident] = error
+            raise
 
     def _ask(self, idents: Sequence[int]) -> None:
         """Have threads notice at their next event that they are asked to stop."""
@@ -227,7 +235,7 @@ class Stops:
                     # A one-line loop sends no LINE events: instructions are what always comes.
                     self._monitor.arm(frame.f_code, PURPOSE, monitor.INSTRUCTION)
                 frame = self._user_code.nearest(frame.f_back)
-        self._monitor.want_globally(PURPOSE, monitor.PY_START | monitor.PY_RESUME)
+        self._monitor.want_globally(PURPOSE, monitor.STARTS)
         self._monitor.look_again()
 
     def _stop_asking(self) -> None:
@@ -236,27 +244,27 @@ class Stops:
 
     def _release(self, parked: ParkedThread, single: bool) -> None:
         """Let a thread run on; unless ``single`` the others too, but one with a stop to tell of."""
-        with self._lock:
-            freed = [parked]
-            if not single:
-                told = self._current
-                if told is not None:
-                    told.was_released = True
-                freed += [
-                    other
-                    for other in self._parked.values()
-                    if other is not parked and (other.waits_for_others or other is told)
-                ]
-                self._drop_asked()
+        freed = [parked] if single else self._freed_with(parked)
         self._listener.continued(self._threads.id_of(parked.ident), not single)
         for one in freed:
             one.release()
 
+    @locked
+    def _freed_with(self, parked: ParkedThread) -> list[ParkedThread]:
+        """Return the threads that run on with ``parked``, itself first."""
+        told = self._current
+        if told is not None:
+            told.was_released = True
+        self._drop_asked()
+        others = [other for other in self._parked.values() if other is not parked]
+        return [parked, *(o for o in others if o.waits_for_others or o is told)]
+
     def _drop_asked(self) -> None:
         """Ask nobody any more to stop because others have, nor threads that have ended."""
         living = self._threads.users()
-        for ident in [i for i, why in self.asked.items() if why is None or i not in living]:
-            del self.asked[ident]
+        asked = list(self.asked.items())
+        for ident in [i for i, why in asked if why is None or i not in living]:
+            self.asked.pop(ident, None)
         if not self.asked:
             self._stop_asking()
 
@@ -265,45 +273,60 @@ class Stops:
 
         False if what the thread was to wait for is over.
         """
-        with self._lock:
-            holding = self._current is not None and not self._current.was_released
-            if parked.waits_for_others and not holding:
-                return False
-            self._stepper.end(parked.ident)
-            self._parked[parked.ident] = parked
-            announce = self._current is None
-            if announce:
-                self._current = parked
-        if announce:
+        if not self._add(parked):
+            return False
+        if self._current is parked:
             self._announce(parked)
         return True
 
+    @locked
+    def _add(self, parked: ParkedThread) -> bool:
+        if parked.waits_for_others and not self.is_holding:
+            return False
+        self._stepper.end(parked.ident)
+        self._parked[parked.ident] = parked
+        if self._current is None:
+            self._current = parked
+        return True
+
+    @property
+    def is_holding(self) -> bool:
+        """True while a stop holds threads that have none of their own."""
+        current = self._current
+        return current is not None and current.stop.all_threads and not current.was_released
+
     def _leave(self, parked: ParkedThread) -> None:
         """A parked thread runs on; if the stop was its own, the next one's is told."""
-        with self._lock:
-            if self._parked.get(parked.ident) is not parked:
-                return
-            was_current = self._current is parked
-            was_interrupted = was_current and not parked.was_released
-            left = [other for other in self._parked.values() if other is not parked]
-            following = next((p for p in left if not p.waits_for_others), None)
-            if was_current:
-                # With none to tell of, one thread alone ran on, and the others stay stopped.
-                staying = next((p for p in left if not p.was_released), None)
-                self._current = following or (None if was_interrupted else staying)
-                if was_interrupted:
-                    self._drop_asked()
-            del self._parked[parked.ident]
+        was_current, left = self._current is parked, self._remove(parked)
+        if left is None:
+            return
         self.on_leave(parked.ident, was_current)
         if not was_current:
             return
-        if was_interrupted:
+        following = next((p for p in left if not p.waits_for_others), None)
+        if not parked.was_released:  # an exception came instead
             self._listener.continued(self._threads.id_of(parked.ident), following is None)
             for other in left:
                 if other.waits_for_others:
                     other.release()
         if following is not None:
             self._announce(following)
+
+    @locked
+    def _remove(self, parked: ParkedThread) -> list[ParkedThread] | None:
+        """Take a thread from the parked ones; return the rest, None if it wasn't among them."""
+        if self._parked.get(parked.ident) is not parked:
+            return None
+        left = [other for other in self._parked.values() if other is not parked]
+        if self._current is parked:
+            following = next((p for p in left if not p.waits_for_others), None)
+            # With none to tell of, one thread alone ran on, and the others stay stopped.
+            staying = next((p for p in left if not p.was_released), None)
+            self._current = following or (staying if parked.was_released else None)
+            if not parked.was_released:
+                self._drop_asked()
+        del self._parked[parked.ident]
+        return left
 
 
 def _to_the_end(call: Callable[[], None]) -> None:

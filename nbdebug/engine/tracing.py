@@ -57,6 +57,7 @@ class Tracer:
             monitor.INSTRUCTION: self._on_instruction,
             monitor.PY_START: self._make_on_start(),
             monitor.PY_RESUME: self._on_resume,
+            monitor.PY_THROW: self._on_throw,
             monitor.PY_RETURN: self._on_return,
             monitor.PY_YIELD: self._on_yield,
         }
@@ -82,11 +83,9 @@ class Tracer:
                 hit = check(getframe(1))
                 if hit is not None or steps or asked or arrivals:
                     self._at_line(getframe(1), line, hit)
-            except Exception:
-                self._failed()
-            except KeyboardInterrupt as interrupt:
-                interrupt.__traceback__ = None  # it is the user's: no frame of ours is in it
-                raise
+            except BaseException as error:
+                if self._is_guests(error):
+                    raise
             return None
 
         return on_line
@@ -97,11 +96,9 @@ class Tracer:
                 return DISABLE
             self._at_line(frame, line, None)
             return None if self._monitor.is_wanted_beyond_breakpoints(code) else DISABLE
-        except KeyboardInterrupt as interrupt:
-            interrupt.__traceback__ = None
-            raise
-        except Exception:
-            self._failed()
+        except BaseException as error:
+            if self._is_guests(error):
+                raise
             return DISABLE
 
     def _at_line(self, frame: FrameType, line: int, hit: Hit | None) -> None:
@@ -115,7 +112,7 @@ class Tracer:
                 reason, hit = StopReason.FUNCTION_BREAKPOINT, arrival[1]
             else:
                 hit = Hit((*hit.ids, *arrival[1].ids), hit.error)
-        step = self._stepper.steps.get(ident)
+        step = self._stepper.step_of(ident)
         steps_here = step is not None and self._stepper.stops_at_line(step, frame, line)
         if hit is not None and self._threads.is_user(ident):
             self._stops.stop_here(frame, reason, hit)
@@ -130,11 +127,9 @@ class Tracer:
             if ident in self._asked:
                 self._stop_if_asked(ident, sys._getframe(1))
             return None if self._asked else DISABLE
-        except KeyboardInterrupt as interrupt:
-            interrupt.__traceback__ = None
-            raise
-        except Exception:
-            self._failed()
+        except BaseException as error:
+            if self._is_guests(error):
+                raise
             return DISABLE
 
     def _make_on_start(self) -> Callable[[CodeType, int], Any]:
@@ -167,22 +162,32 @@ class Tracer:
 
     def _on_resume(self, code: CodeType, offset: int) -> Any:
         try:
-            frame = sys._getframe(1)
-            if self._bindings.concerns(code):
-                self._breakpoints.look(code, frame)
-            keep = self._enters(frame) if self._stepper.steps or self._asked else False
-            return None if keep else DISABLE
+            return None if self._resumes(code, sys._getframe(1)) else DISABLE
         except Exception:
             self._failed()
             return DISABLE
 
+    def _on_throw(self, code: CodeType, offset: int, error: BaseException) -> Any:
+        try:
+            self._resumes(code, sys._getframe(1))
+        except Exception:
+            self._failed()
+
+    def _resumes(self, code: CodeType, frame: FrameType) -> bool:
+        """Look at a frame that runs on; True if the next time its code does matters too."""
+        if id(code) not in self._bindings.line_checks and self._bindings.concerns(code):
+            self._breakpoints.look(code, frame)
+        return self._enters(frame) if self._stepper.steps or self._asked else False
+
     def _enters(self, frame: FrameType) -> bool:
         """Look at a frame that starts or resumes; True if the next one of its code matters too."""
         ident = get_ident()
-        step = self._stepper.steps.get(ident)
+        step = self._stepper.step_of(ident)
         if step is not None and step.wants_starts:
             self._stepper.enters(step, frame)
         is_user = self._user_code.is_user(frame)
+        if is_user and self._stops.is_holding and self._threads.is_user(ident):
+            self._asked.setdefault(ident, None)  # a thread that began during the stop
         if is_user and ident in self._asked:
             # It stops at the first event of its body, which has a line; a start has none.
             self._monitor.arm(frame.f_code, PAUSE, monitor.INSTRUCTION)
@@ -197,19 +202,28 @@ class Tracer:
     def _leaves(self, frame: FrameType, yields: bool) -> Any:
         try:
             ident = get_ident()
-            step = self._stepper.steps.get(ident)
+            step = self._stepper.step_of(ident)
             if step is None:
                 return None if self._stepper.steps else DISABLE
             caller = self._stepper.stops_at_return(step, frame, yields)
             if caller is not None:
                 self._stops.stop_here(caller, StopReason.STEP)
             return None
-        except KeyboardInterrupt as interrupt:
-            interrupt.__traceback__ = None
-            raise
-        except Exception:
-            self._failed()
+        except BaseException as error:
+            if self._is_guests(error):
+                raise
             return DISABLE
+
+    def _is_guests(self, error: BaseException) -> bool:
+        """True for an exception that goes on into the user's code, without a frame of ours.
+
+        Any other is a failure of our own: it turns the debugger off.
+        """
+        if self._stops.came_from_guest(error) or not isinstance(error, Exception):
+            error.__traceback__ = None
+            return True
+        self._failed()
+        return False
 
     def _stop_if_asked(self, ident: int, frame: FrameType) -> None:
         if not self._user_code.is_user(frame):

@@ -25,7 +25,6 @@ class Cells:
 
     def __init__(self, shell: Any) -> None:
         self._shell = shell
-        self._removed_at: int | None = None
 
     @property
     def prefixes(self) -> tuple[str, ...]:
@@ -81,15 +80,13 @@ class Cells:
         """Have IPython keep a cell's leading empty lines, so that line numbers are the cell's."""
         transforms = self._shell.input_transformer_manager.cleanup_transforms
         if leading_empty_lines in transforms:
-            self._removed_at = transforms.index(leading_empty_lines)
-            del transforms[self._removed_at]
+            transforms[transforms.index(leading_empty_lines)] = _leading_lines_of_magics
 
     def restore_leading_lines(self) -> None:
         """Undo `keep_leading_lines`."""
-        if self._removed_at is not None:
-            transforms = self._shell.input_transformer_manager.cleanup_transforms
-            transforms.insert(self._removed_at, leading_empty_lines)
-            self._removed_at = None
+        transforms = self._shell.input_transformer_manager.cleanup_transforms
+        if _leading_lines_of_magics in transforms:
+            transforms[transforms.index(_leading_lines_of_magics)] = leading_empty_lines
 
     def is_hidden(self, name: str, value: object, namespace: dict[str, Any]) -> bool:
         """True for a global that IPython keeps for itself, by what it is, not by its name alone.
@@ -118,3 +115,12 @@ class Cells:
             file.unlink(missing_ok=True)
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
+
+
+def _leading_lines_of_magics(lines: list[str]) -> list[str]:
+    """Drop leading empty lines, as IPython does, where a cell magic must come first."""
+    first = next((line for line in lines if line.strip()), "")
+    if not first.lstrip().startswith("%%"):
+        return lines
+    dropped: list[str] = leading_empty_lines(lines)
+    return dropped

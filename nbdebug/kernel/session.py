@@ -65,7 +65,7 @@ class KernelSession(Session):
         """Show log messages in the cell's output too, where the client doesn't show events."""
         super().output(text, category, location)
         if not self.shows_output_events:
-            print(text, file=self._stdout if category == "console" else self._stderr)
+            print(m.sendable(text), file=self._stdout if category == "console" else self._stderr)
 
     def run_starts(self) -> None:
         """Take note that a cell starts."""
@@ -189,7 +189,7 @@ def copy_to_globals(session: KernelSession, arguments: k.CopyToGlobalsArguments)
     new = session.engine.inspector.in_frame(
         arguments.src_frame_id, copy, session.engine.inspector.limits.evaluate_s
     )
-    return {"value": new.value, **m.value_body(new)}
+    return {"value": m.sendable(new.value), **m.value_body(new)}
 
 
 def evaluate_(session: KernelSession, arguments: m.EvaluateArguments) -> Json:
@@ -198,7 +198,7 @@ def evaluate_(session: KernelSession, arguments: m.EvaluateArguments) -> Json:
     if engine.stops.current is not None:
         found = engine.inspector.evaluate(text, arguments.frame_id, context)
         result = "" if context == "repl" and found.type == "NoneType" else found.value
-        return {"result": result, **m.value_body(found)}
+        return {"result": m.sendable(result), **m.value_body(found)}
 
     def run() -> Json:
         look = evaluate.look if context == "hover" else evaluate.evaluate
@@ -207,7 +207,7 @@ def evaluate_(session: KernelSession, arguments: m.EvaluateArguments) -> Json:
         result = view.value
         if context == "repl":  # as a console prints it, and as ipykernel's tests expect
             result = value if type(value) is str else "" if value is None else result
-        return {"result": result, **m.value_body(view)}
+        return {"result": m.sendable(result), **m.value_body(view)}
 
     evaluated: Json = session.on_main_thread(run)
     return evaluated
