@@ -230,6 +230,10 @@ class Notebook:
     def wait_until_ran(self, index: int, count: int) -> None:
         expect(self.cell(index).locator(".jp-InputPrompt")).to_have_text(f"[{count}]:")
 
+    def prompt(self, index: int, count: int) -> Locator:
+        """The cell's prompt, there once the cell's run number ``count`` has ended."""
+        return self.cell(index).locator(".jp-InputPrompt", has_text=f"[{count}]:")
+
     def output(self, index: int) -> Locator:
         return self.cell(index).locator(".jp-OutputArea-output")
 

@@ -186,8 +186,6 @@ def test_a_stop_leaves_the_user_where_they_are(
     expect(notebook.tab).to_have_text("another.ipynb")
     notebook.bring_to_front(notebook.name)
     notebook.wait_for_stop(IN_LOOP)
-    notebook.press("Next")
-    notebook.wait_for_stop(LOOP)
 
 
 def test_the_installed_kernel_needs_no_load_ext(
@@ -241,8 +239,15 @@ def test_breakpoints_hit_after_the_kernel_is_restarted(
     notebook.wait_until_idle()
     expect(notebook.bug).to_have_attribute("aria-pressed", "true")
     expect(notebook.breakpoints).to_have_count(1)
-    notebook.start(0)
-    notebook.wait_for_stop(IN_LOOP)
+    # The page tells the new kernel of the breakpoints some moments later, and says nowhere when:
+    # a run that was quicker has ended.
+    for count in range(1, 10):
+        notebook.start(0)
+        stopped, ended = notebook.variable("value"), notebook.prompt(0, count)
+        expect(stopped.or_(ended).first).to_be_visible()
+        if stopped.count():
+            break
+    expect(notebook.variable("value")).to_have_text("value" + "1")
     assert debugpy_processes(server) == []
     notebook.press("Continue")
     expect(notebook.variable("value")).to_have_text("value" + "2")
