@@ -972,3 +972,11 @@ def test_interrupting_a_stopped_background_task_lets_it_run_on(here: Kernel) -> 
     here.manager.interrupt_kernel()
     here.wait_for_event("continued", since)
     assert here.run("await task; print(done)")["output"] == "[1]\n"
+
+
+def test_disconnecting_lets_a_loop_run_on_without_a_word(here: Kernel) -> None:
+    code = "def f(a):\n    return a  # @b\nprint(sum(f(i) for i in range(50_000)))"
+    here.break_at(code, "b")
+    here.run_to_stop(code)
+    here.ask("disconnect", restart=False, terminateDebuggee=False)
+    assert here.finish()["output"] == "1249975000\n"

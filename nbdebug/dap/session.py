@@ -122,11 +122,11 @@ class Session:
 
         ``terminate`` ends what is stopped with KeyboardInterrupt instead.
         """
+        self.engine.breakpoints.clear(of_clients_only=True)  # first: what runs on hits none
         self.is_attached = False
         if terminate:
             self.engine.stops.interrupt()
         self.engine.stops.resume_all()
-        self.engine.breakpoints.clear(of_clients_only=True)
         self.is_initialized = False
         self.emit("terminated")
 
