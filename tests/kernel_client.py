@@ -36,10 +36,17 @@ class Kernel:
         )
         root = str(Path(__file__).parents[1])
         environment = {**os.environ, "PYTHONPATH": root, **env}
-        self.manager.start_kernel(env=environment)
-        self.client = self.manager.client()
-        self.client.start_channels()
-        self.client.wait_for_ready(timeout=60)
+        for attempt in range(3):
+            self.manager.start_kernel(env=environment)
+            self.client = self.manager.client()
+            self.client.start_channels()
+            try:
+                self.client.wait_for_ready(timeout=60)
+                break
+            except RuntimeError:  # it died: another process may have taken one of its ports
+                self.close()
+                if attempt == 2:
+                    raise
         self.sequence = 0
         self.events: list[Json] = []
         self.streams: dict[str, str] = {}

@@ -15,7 +15,8 @@ pytest.importorskip("jupyterlab", reason="JupyterLab isn't installed: run `make 
 from lab import LabServer, Notebook, find_chromium, running_chromium
 from playwright.sync_api import Browser, Page, expect
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+# The page answers some clicks only after it has settled, and says nowhere when that is.
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(240), pytest.mark.flaky(reruns=2)]
 
 ARTIFACTS = ROOT / "artifacts"
 LOAD = "%load_ext nbdebug"
