@@ -4,7 +4,7 @@ Owns no state and knows no other module of the engine; every type here is immuta
 cross threads. Lines and columns are 1-based, as in the Debug Adapter Protocol (DAP).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum, StrEnum
 
 
@@ -196,11 +196,3 @@ class Limits:
     evaluate_s: float = 10.0
     value_chars: int = 2000
     page: int = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """The outcome of an evaluation: its value's view, and the text in full where asked for."""
-
-    result: str
-    variable: Variable = field(default_factory=lambda: Variable("", "", ""))
