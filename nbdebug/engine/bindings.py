@@ -1,7 +1,7 @@
 """Which code objects have breakpoints: what the LINE and PY_START callbacks look up.
 
 Owns the tables from code to checks, and the events that they need. Each code object is looked at
-once, at its first start; code that already runs is found on the threads' stacks. Changed under
+once: with the module or cell that defines it, or at its first start; code that already runs is found on the threads' stacks. Changed under
 `Breakpoints`' lock; read by user threads without it, so a table's values are replaced, not changed.
 """
 
@@ -26,6 +26,7 @@ from nbdebug.engine.placement import (
 from nbdebug.engine.sources import (
     LineTable,
     Sources,
+    code_inside,
     has_line,
     is_top_level,
     table_of_code,
@@ -115,6 +116,8 @@ class Bindings:
             self._place(here, code, starts)
         functions = [b for b in self._functions() if b.is_live and names_function(b, code, frame)]
         self._bind(code, here, functions)
+        if starts and here:
+            self._bind_inside(code, here)
 
     def lines_in(self, path: str) -> list[Breakpoint]:
         """Return the line breakpoints of a source, however the user named it."""
@@ -213,6 +216,18 @@ class Bindings:
         self._monitor.arm(code, PURPOSE, mask)
         for breakpoint_ in functions:
             self._found_function(breakpoint_, code)
+
+    def _bind_inside(self, code: CodeType, here: list[Breakpoint]) -> None:
+        """Bind the functions that ``code`` defines: their first run then costs nothing more.
+
+        One that a function breakpoint may mean is left to its start, which tells its module.
+        """
+        lines = [breakpoint_.line for breakpoint_ in here if breakpoint_.line is not None]
+        for inner in code_inside(code):
+            if inner.co_name not in self._function_names and any(
+                line >= inner.co_firstlineno for line in lines
+            ):
+                self._bind(inner, here, [])
 
     def _check_of(self, found: list[Breakpoint], code: CodeType) -> Check:
         check = check_of(found, code, self._reports)

@@ -9,7 +9,7 @@ where they are.
 
 import sys
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import CodeType
 from typing import Any, Final
 
@@ -97,18 +97,24 @@ class Monitor:
         self._lock = new_lock()
         self.stop()
 
-    @locked
     def arm(self, code: CodeType, purpose: str, mask: int) -> None:
         """Have ``purpose`` want ``mask`` of ``code``; locations that were disabled are enabled."""
+        self.arm_all([(code, mask)], purpose)
+
+    @locked
+    def arm_all(self, wanted: Iterable[tuple[CodeType, int]], purpose: str) -> None:
+        """Do what `arm` does for each (code, mask)."""
         if self.tool_id is None:
             return
-        armed = self._armed.get(id(code))
-        if armed is None:
-            armed = self._armed[id(code)] = _ArmedCode(self._weakly(code))
-        again = bool(armed.wants)
-        armed.wants = {**armed.wants, purpose: mask}
-        _monitoring.set_local_events(self.tool_id, code, armed.mask)
-        if again:
+        some_were_on = False
+        for code, mask in wanted:
+            armed = self._armed.get(id(code))
+            if armed is None:
+                armed = self._armed[id(code)] = _ArmedCode(self._weakly(code))
+            some_were_on |= bool(armed.mask & mask)
+            armed.wants = {**armed.wants, purpose: mask}
+            _monitoring.set_local_events(self.tool_id, code, armed.mask)
+        if some_were_on:
             # Turning this code's events off and on would do, but other threads would pass by then.
             _monitoring.restart_events()
 

@@ -9,7 +9,7 @@ import linecache
 import opcode
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import CodeType
 
@@ -129,13 +129,16 @@ class Sources:
 
 def table_of_code(code: CodeType) -> LineTable:
     """Return the lines of ``code`` and of the code objects inside it."""
-    lines: set[int] = set()
+    return LineTable(frozenset().union(*map(lines_of, (code, *code_inside(code)))))
+
+
+def code_inside(code: CodeType) -> Iterator[CodeType]:
+    """Yield the code objects inside ``code``, at any depth."""
     waiting = [code]
     while waiting:
-        current = waiting.pop()
-        lines |= lines_of(current)
-        waiting += [const for const in current.co_consts if isinstance(const, CodeType)]
-    return LineTable(frozenset(lines))
+        inner = [const for const in waiting.pop().co_consts if isinstance(const, CodeType)]
+        yield from inner
+        waiting += inner
 
 
 def lines_of(code: CodeType) -> set[int]:

@@ -85,10 +85,10 @@ class Stepper:
             step.callers[id(caller)] = caller
             caller = self._user_code.nearest(caller.f_back)
         self.steps[ident] = step
-        for code in {caller.f_code for caller in step.callers.values()}:
-            if code is not frame.f_code:
-                self._monitor.arm(code, PURPOSE, monitor.LINE)
-        self._monitor.arm(frame.f_code, PURPOSE, _FRAME_EVENTS)
+        # By id: a code object's hash is made of all that is in it.
+        masks = {id(c.f_code): (c.f_code, monitor.LINE) for c in step.callers.values()}
+        masks[id(frame.f_code)] = frame.f_code, _FRAME_EVENTS
+        self._monitor.arm_all(masks.values(), PURPOSE)
         self._watch_starts()
 
     def end(self, ident: int) -> None:

@@ -17,6 +17,7 @@ from nbdebug.engine.breakpoints import Breakpoints
 from nbdebug.engine.checks import Hit
 from nbdebug.engine.model import StopReason
 from nbdebug.engine.monitor import DISABLE, Monitor
+from nbdebug.engine.sources import is_top_level
 from nbdebug.engine.stepping import Stepper
 from nbdebug.engine.stops import PURPOSE as PAUSE
 from nbdebug.engine.stops import Stops
@@ -150,7 +151,7 @@ class Tracer:
     def _starts(self, code: CodeType, frame: FrameType) -> bool:
         """Look at a frame that starts; True if the next start of its code matters too."""
         check = self._bindings.start_checks.get(id(code))
-        if check is None and self._bindings.concerns(code):
+        if check is None and not self._is_bound(code) and self._bindings.concerns(code):
             self._breakpoints.look(code, frame)
             check = self._bindings.start_checks.get(id(code))
         if check is not None and (hit := check(frame)) is not None:
@@ -159,6 +160,10 @@ class Tracer:
             self._monitor.arm(code, _ARRIVAL, monitor.LINE)
         keep = self._enters(frame) if self._stepper.steps or self._asked else False
         return keep or check is not None
+
+    def _is_bound(self, code: CodeType) -> bool:
+        # A module or cell that starts is looked at each time: it may be another run.
+        return id(code) in self._bindings.line_checks and not is_top_level(code)
 
     def _on_resume(self, code: CodeType, offset: int) -> Any:
         try:
