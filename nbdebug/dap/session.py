@@ -46,6 +46,10 @@ class Session:
 
     # -- requests
 
+    def submit(self, request: object, reply: Callable[[Json], None]) -> None:
+        """Have a request answered: ``reply`` is called once, now or later, on any thread."""
+        reply(self.handle(request))
+
     def handle(self, request: object) -> Json:
         """Answer one request. Never raises, and never waits on user code without a limit."""
         self.log.write("<-", request)

@@ -1,8 +1,9 @@
 """Which code objects have breakpoints: what the LINE and PY_START callbacks look up.
 
 Owns the tables from code to checks, and the events that they need. Each code object is looked at
-once: with the module or cell that defines it, or at its first start; code that already runs is found on the threads' stacks. Changed under
-`Breakpoints`' lock; read by user threads without it, so a table's values are replaced, not changed.
+once: with the module or cell that defines it, or at its first start; code that already runs is
+found on the threads' stacks. Changed under `Breakpoints`' lock; read by user threads without it, so
+a table's values are replaced, not changed.
 """
 
 import os
