@@ -19,6 +19,7 @@ from nbdebug.engine.model import (
     FrameInfo,
     FunctionTarget,
     LineTarget,
+    Location,
     Scope,
     Stop,
     Variable,
@@ -379,6 +380,14 @@ def _summary(variable: Variable) -> str:
         return variable.value[:_SUMMARY_CHARS]
     count = variable.indexed_count
     return f"{variable.type} ({count})" if count and variable.type else variable.type
+
+
+def output_body(text: str, category: str, location: Location | None) -> Json:
+    """Return the body of DAP's output event."""
+    body: Json = {"category": category, "output": sendable(text)}
+    if location is not None:
+        body |= {"source": source_body(location.path), "line": location.line}
+    return body
 
 
 def stopped_body(stop: Stop) -> Json:

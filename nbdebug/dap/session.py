@@ -14,6 +14,7 @@ from nbdebug import errors
 from nbdebug.dap import messages
 from nbdebug.dap.log import MessageLog
 from nbdebug.dap.messages import Json
+from nbdebug.dap.output import OutputBuffer
 from nbdebug.dap.requests import REQUESTS, Request
 from nbdebug.dap.worker import Worker
 from nbdebug.engine.engine import Engine
@@ -44,7 +45,11 @@ class Session:
         self._send = send
         self._sequence = itertools.count(1)
         self._send_lock = new_lock()
-        self._worker = Worker()
+        self._start_threads()
+
+    def _start_threads(self) -> None:
+        self._output = OutputBuffer(self.send_logged, self.watch_output)
+        self._worker = Worker("nbdebug-requests")
 
     # -- requests
 
@@ -175,6 +180,7 @@ class Session:
 
     def emit(self, event: str, body: Json | None = None) -> None:
         """Send an event, in the order of the calls. What fails in sending is logged, not raised."""
+        self._output.flush()
         hold(self._send_lock, lambda: self._emit(event, body))
 
     def _emit(self, event: str, body: Json | None) -> None:
@@ -188,8 +194,9 @@ class Session:
             self.log.write("!!", traceback.format_exc())
 
     def close(self) -> None:
-        """End the session's thread."""
+        """End the session's threads."""
         self._worker.close()
+        self._output.close()
 
     # -- the engine's host
 
@@ -214,11 +221,29 @@ class Session:
         self.emit("breakpoint", {"reason": reason, "breakpoint": messages.breakpoint_body(info)})
 
     def output(self, text: str, category: str, location: Location | None) -> None:
-        """See Host."""
-        body: Json = {"category": category, "output": messages.sendable(text) + "\n"}
-        if location is not None:
-            body |= {"source": messages.source_body(location.path), "line": location.line}
-        self.emit("output", body)
+        """See Host. Log messages that come fast are sent together."""
+        if location is not None and category == "console":
+            self._output.add(text, location)
+        else:
+            self.emit("output", messages.output_body(text + "\n", category, location))
+
+    def forget_parent(self) -> None:
+        """See Host. Another thread may have held a lock at the fork."""
+        self.watch_output(False)
+        self._send_lock = new_lock()
+        self._start_threads()
+
+    def flush_output(self) -> None:
+        """Send now what was logged."""
+        self._output.flush()
+
+    def watch_output(self, waits: bool) -> None:
+        """Take note that logged lines begin to wait, or are about to be sent."""
+
+    def send_logged(self, text: str, location: Location) -> None:
+        """Send lines that were logged at one place."""
+        body = messages.output_body(text, "console", location)
+        hold(self._send_lock, lambda: self._emit("output", body))
 
 
 def _head_of(request: object) -> tuple[str, int]:

@@ -233,7 +233,10 @@ class Inspector:
 
     def text(self, value: object) -> str:
         """Return a bounded text of a value, as a log message shows it."""
-        return value if type(value) is str else self._variables.text(value)
+        kind = type(value)
+        if kind is str or kind is float or (kind is int and -_LONG < value < _LONG):  # type: ignore[operator]
+            return str(value)
+        return self._variables.text(value)
 
     def close(self) -> None:
         """Void every reference and end the watchdog."""

@@ -134,7 +134,7 @@ class KernelDebugger:
         sys.breakpointhook = self._break
         self.cells.keep_leading_lines()
         self.shell.events.register("pre_execute", self.session.run_starts)
-        self.shell.events.register("post_execute", engine.run_ended)
+        self.shell.events.register("post_execute", self.session.run_ended)
         atexit.register(self.cells.remove_files)
 
     def remove(self) -> None:
@@ -143,7 +143,7 @@ class KernelDebugger:
         self.session.engine.close()
         self.session.close()
         self.shell.events.unregister("pre_execute", self.session.run_starts)
-        self.shell.events.unregister("post_execute", self.session.engine.run_ended)
+        self.shell.events.unregister("post_execute", self.session.run_ended)
         if sys.breakpointhook == self._break:
             sys.breakpointhook = self._before_breakpoint
         self.shell.configurables.remove(self.config)

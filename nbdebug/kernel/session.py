@@ -23,6 +23,7 @@ from nbdebug.engine import evaluate
 from nbdebug.engine.model import BreakpointInfo, FunctionTarget, Limits, Location, Stop
 from nbdebug.kernel import arguments as k
 from nbdebug.kernel.cells import Cells
+from nbdebug.kernel.streams import Ordered
 
 _IDLE_LIMIT_S = 2.0
 _LOOK_S = 0.2
@@ -33,12 +34,12 @@ class KernelSession(Session):
     """Serves the debug requests of one kernel."""
 
     def __init__(self, kernel: Any, cells: Cells, limits: Limits) -> None:
+        # The kernel's own: what the user's code redirects isn't ours to write into.
+        self._ordered, self._stderr = Ordered(sys.stdout, self.flush_output), sys.stderr
         super().__init__(self._publish, limits)
         self.kernel = kernel
         self.cells = cells
         self._told: set[tuple[int, ...]] = set()
-        # The kernel's own: what the user's code redirects isn't ours to write into.
-        self._stdout, self._stderr = sys.stdout, sys.stderr
 
     # -- the engine's host
 
@@ -67,8 +68,27 @@ class KernelSession(Session):
     def output(self, text: str, category: str, location: Location | None) -> None:
         """Show log messages in the cell's output too, where the client doesn't show events."""
         super().output(text, category, location)
+        is_logged = location is not None and category == "console"
+        if not (is_logged or self.shows_output_events):
+            print(m.sendable(text), file=self._stderr)
+
+    def watch_output(self, waits: bool) -> None:
+        """Have the user's next output come after the logged lines that wait for theirs."""
+        if not waits:
+            self._ordered.let_go()
+        elif not self.shows_output_events:
+            self._ordered.hold()
+
+    def send_logged(self, text: str, location: Location) -> None:
+        """Write log messages into the cell's output too, where the client doesn't show events."""
+        super().send_logged(text, location)
         if not self.shows_output_events:
-            print(m.sendable(text), file=self._stdout if category == "console" else self._stderr)
+            self._ordered.write(m.sendable(text))
+
+    def run_ended(self) -> None:
+        """Take note that a cell has ended: what it logged is told before that."""
+        self.engine.run_ended()
+        self.flush_output()
 
     def run_starts(self) -> None:
         """Take note that a cell starts."""
