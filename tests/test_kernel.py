@@ -251,6 +251,8 @@ def test_loading_takes_a_started_stock_debugger_over_with_its_breakpoints(here: 
         kernel.ask_stock("setBreakpoints", source={"path": path}, breakpoints=[{"line": line}])
         reply = kernel.run("%load_ext nbdebug")
         assert reply["status"] == "ok", reply
+        told = kernel.wait_for_event("capabilities")["capabilities"]
+        assert told["supportsEvaluateForHovers"] is True
         info = kernel.ask("debugInfo")
         assert info["isStarted"] is True
         assert [

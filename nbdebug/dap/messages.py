@@ -50,6 +50,7 @@ class InitializeArguments:
     client_id: str = field(default="", metadata={"name": "clientID"})
     lines_start_at1: bool = True
     columns_start_at1: bool = True
+    supports_invalidated_event: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +167,11 @@ class CompletionsArguments:
     column: int
     line: int = 1
     frame_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LocationsArguments:
+    location_reference: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -361,6 +367,7 @@ def value_body(variable: Variable) -> Json:
             "namedVariables": variable.named_count or None,
             "indexedVariables": variable.indexed_count or None,
             "presentationHint": hint or None,
+            "valueLocationReference": variable.location or None,
         }
     )
 
@@ -369,6 +376,8 @@ def variable_body(variable: Variable, summarize_type: bool = False) -> Json:
     """Return DAP's Variable; ``summarize_type`` puts the size of a container into its type."""
     texts = {"name": sendable(variable.name), "value": sendable(variable.value)}
     body = {**texts, **value_body(variable)}
+    if summarize_type:
+        body.pop("valueLocationReference", None)  # nothing that this client could open
     if summarize_type and variable.reference:
         body["type"] = _summary(variable)
     body["evaluateName"] = sendable(variable.evaluate_name or "")

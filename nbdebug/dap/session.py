@@ -41,6 +41,7 @@ class Session:
         self.client_id = ""
         self.is_initialized = False
         self.is_attached = False
+        self.takes_invalidated = False
         self.log = MessageLog(None)
         self._send = send
         self._sequence = itertools.count(1)
@@ -192,6 +193,11 @@ class Session:
             self._send(message)
         except Exception:
             self.log.write("!!", traceback.format_exc())
+
+    def invalidate_variables(self) -> None:
+        """Tell a client that understands it that what it shows of variables may be out of date."""
+        if self.takes_invalidated:
+            self.emit("invalidated", {"areas": ["variables"]})
 
     def close(self) -> None:
         """End the session's threads."""

@@ -232,9 +232,10 @@ def evaluate_(session: KernelSession, arguments: m.EvaluateArguments) -> Json:
     engine = session.engine
     text, context = arguments.expression, arguments.context
     if engine.stops.current is not None:
-        found = engine.inspector.evaluate(text, arguments.frame_id, context)
-        result = "" if context == "repl" and found.type == "NoneType" else found.value
-        return {"result": m.sendable(result), **m.value_body(found)}
+        found = REQUESTS["evaluate"].run(session, arguments) or {}
+        if context == "repl" and found["type"] == "NoneType":
+            found["result"] = ""
+        return found
 
     def run() -> Json:
         value, view = engine.inspector.evaluate_idle(text, _idle_frame(session), context)
