@@ -218,7 +218,9 @@ REQUESTS: dict[str, Request[Any]] = {
     "configurationDone": Request(
         m.Nothing, configuration_done, {"supportsConfigurationDoneRequest": True}
     ),
-    "disconnect": Request(m.DisconnectArguments, disconnect, {"supportTerminateDebuggee": True}),
+    "disconnect": Request(
+        m.DisconnectArguments, disconnect, {"supportTerminateDebuggee": True}, needs_start=False
+    ),
     "terminate": Request(m.Nothing, terminate, {"supportsTerminateRequest": True}),
     "setBreakpoints": Request(
         m.SetBreakpointsArguments,

@@ -156,8 +156,9 @@ class Session:
         if terminate:
             self.engine.stops.interrupt()
         self.engine.stops.resume_all()
-        self.is_initialized = False
-        self.emit("terminated")
+        if self.is_initialized:
+            self.is_initialized = False
+            self.emit("terminated")
 
     @property
     def shows_output_events(self) -> bool:
