@@ -47,7 +47,8 @@ RULES = {
         others="anywidget ipywidgets traitlets",
     ),
     "__init__": row("errors compat engine dap native attach kernel ui _version"),
-    "__main__": row("errors kernel attach _version"),
+    "run": row(),
+    "__main__": row("errors dap kernel attach run _version"),
 }
 
 # A hazard of the standard library -> the one module that may touch it.

@@ -48,7 +48,7 @@ def attach(session: "Session", arguments: m.AttachArguments) -> None:
 
 
 def configuration_done(session: "Session", arguments: m.Nothing) -> None:
-    """Nothing waits for it: JupyterLab doesn't send it."""
+    session.configuration_done()
 
 
 def disconnect(session: "Session", arguments: m.DisconnectArguments) -> None:
@@ -56,9 +56,7 @@ def disconnect(session: "Session", arguments: m.DisconnectArguments) -> None:
 
 
 def terminate(session: "Session", arguments: m.Nothing) -> None:
-    if session.engine.stops.current is None:
-        raise errors.NotStopped("Nothing is stopped that could be ended.")
-    session.engine.stops.interrupt()
+    session.terminate()
 
 
 def set_breakpoints(session: "Session", arguments: m.SetBreakpointsArguments) -> Json:
@@ -193,6 +191,7 @@ def _path(source_: m.SourceArg) -> str:
 REQUESTS: dict[str, Request[Any]] = {
     "initialize": Request(m.InitializeArguments, initialize, needs_start=False),
     "attach": Request(m.AttachArguments, attach),
+    "launch": Request(m.LaunchArguments, attach),
     "configurationDone": Request(
         m.Nothing, configuration_done, {"supportsConfigurationDoneRequest": True}
     ),

@@ -40,7 +40,7 @@ class Session:
         self.is_initialized = False
         self.is_attached = False
         self.log = MessageLog(None)
-        self._send = send
+        self._send = self._own_send = send
         self._sequence = itertools.count(1)
         self._send_lock = new_lock()
 
@@ -57,7 +57,7 @@ class Session:
         try:
             if not isinstance(request, dict):
                 raise errors.ClientError("A request must be an object.")
-            sequence = request["seq"] if isinstance(request.get("seq"), int) else 0
+            sequence = _sequence_of(request)
             command = str(request.get("command", ""))
             body = self._run(command, request.get("arguments"))
         except errors.NbdebugError as error:
@@ -72,6 +72,19 @@ class Session:
                 reply["body"] = body
         self.log.write("->", reply)
         return reply
+
+    def accept(self, request: Json, body: Json | None = None) -> Json:
+        """Return the reply to a request that was met elsewhere."""
+        reply = self._reply(_sequence_of(request), str(request.get("command", "")), True)
+        return reply if body is None else {**reply, "body": body}
+
+    def refuse(self, request: Json, error: errors.NbdebugError) -> Json:
+        """Return the reply to a request that isn't to be run."""
+        return self._failure(_sequence_of(request), str(request.get("command", "")), error)
+
+    def answered(self, response: Json) -> None:
+        """Take note of a client's reply to a request of ours, which needs nothing more."""
+        self.log.write("<-", response)
 
     def _run(self, command: str, arguments: object) -> Json | None:
         entry = self.requests.get(command)
@@ -134,6 +147,37 @@ class Session:
         self.is_initialized = False
         self.emit("terminated")
 
+    def client_left(self) -> None:
+        """Take note that the client is gone, after `disconnect` or without it."""
+        if self.is_initialized:
+            self.disconnect(terminate=False)
+
+    def configuration_done(self) -> None:
+        """Take note that the client has set what it wants set before the program runs."""
+
+    def terminate(self) -> None:
+        """End what is stopped with KeyboardInterrupt. Raises NotStopped."""
+        if self.engine.stops.current is None:
+            raise errors.NotStopped("Nothing is stopped that could be ended.")
+        self.engine.stops.interrupt()
+
+    # -- whom it speaks to
+
+    @property
+    def is_taken(self) -> bool:
+        """True while the client isn't the one that the session was made for."""
+        return self._send is not self._own_send
+
+    def take(self, send: Callable[[Json], None]) -> None:
+        """Have events go to another client until `give_back`. Raises ClientBusy."""
+        if self.is_initialized or self.is_taken:
+            raise errors.ClientBusy("Another client debugs this process.")
+        self._send = send
+
+    def give_back(self) -> None:
+        """Have events go where they went before `take`."""
+        self._send = self._own_send
+
     @property
     def shows_output_events(self) -> bool:
         """True if the client shows `output` events to its user; JupyterLab's panel doesn't."""
@@ -195,3 +239,8 @@ class Session:
         if location is not None:
             body |= {"source": messages.source_body(location.path), "line": location.line}
         self.emit("output", body)
+
+
+def _sequence_of(request: Json) -> int:
+    sequence = request.get("seq")
+    return sequence if isinstance(sequence, int) else 0

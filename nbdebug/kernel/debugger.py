@@ -13,6 +13,7 @@ from typing import Any
 import ipykernel.debugger as stock
 
 from nbdebug import errors
+from nbdebug.dap import listening
 from nbdebug.dap.log import MessageLog
 from nbdebug.dap.messages import Json
 from nbdebug.engine.model import BreakpointSpec, LineTarget
@@ -21,6 +22,8 @@ from nbdebug.kernel.config import Nbdebug
 from nbdebug.kernel.session import KernelSession
 
 _MISSING = object()
+_ANSWERED_MEANWHILE = ("dumpCell", "debugInfo", "inspectVariables", "modules")
+"""What a front end asks for with the debugger off, also while another client has the session."""
 
 
 class KernelDebugger:
@@ -41,6 +44,9 @@ class KernelDebugger:
 
     async def process_request(self, message: Json) -> Json:
         """Answer a debug_request; called on the control thread."""
+        if self.session.is_taken and message.get("command") not in _ANSWERED_MEANWHILE:
+            error = errors.ClientBusy("Another debug client, on a socket, debugs this kernel.")
+            return self.session.refuse(message, error)
         return self.session.handle(message)
 
     async def handle_stopped_event(self) -> None:
@@ -90,9 +96,11 @@ class KernelDebugger:
         self.shell.events.register("pre_execute", self.session.run_starts)
         self.shell.events.register("post_execute", engine.run_ended)
         atexit.register(self.cells.remove_files)
+        listening.share(self.session)
 
     def remove(self) -> None:
         """Give the kernel back as it was before `install`."""
+        listening.share(None)
         self.session.is_attached = False
         self.session.engine.close()
         self.shell.events.unregister("pre_execute", self.session.run_starts)

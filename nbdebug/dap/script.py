@@ -1,0 +1,179 @@
+"""The session of a program that isn't a kernel: a script, or what called `nbdebug.listen()`.
+
+Owns what such a session has beside DAP's: the program's name, its end, its output. Must not know
+sockets. Requests come on the reader's thread; `wait_until_configured` and `program_ended` are
+called on the main thread.
+"""
+
+import os
+import signal
+import threading
+from time import monotonic
+from typing import Any
+
+from nbdebug.dap import messages as m
+from nbdebug.dap import requests
+from nbdebug.dap.breakpoint_hook import BreakpointHook
+from nbdebug.dap.messages import Json
+from nbdebug.dap.redirect import Redirect
+from nbdebug.dap.requests import REQUESTS, Request
+from nbdebug.dap.session import Session
+from nbdebug.dap.transport import start_thread
+from nbdebug.engine.model import Stop
+
+_QUIET_S = 3.0
+"""A client that has attached and sends nothing for so long won't send `configurationDone`."""
+_GRACE_S = 5.0
+"""What a program that a client ends has for its own endings, before SIGTERM."""
+
+
+class ScriptSession(Session):
+    """Serves one program; one client after the other may debug it."""
+
+    def __init__(self, program: str) -> None:
+        super().__init__(lambda event: None)
+        self._program = program
+        self.is_debugging = True
+        self._attached = threading.Event()
+        self._configured = threading.Event()
+        self._last_request = 0.0
+        self._is_ending = False
+        self._redirect: Redirect | None = None
+        self._hook = BreakpointHook(self)
+
+    # -- requests
+
+    def handle(self, request: object) -> Json:
+        """See Session."""
+        self._last_request = monotonic()
+        return super().handle(request)
+
+    def attach(self, stop_on_entry: bool = False) -> None:
+        """See Session."""
+        super().attach(stop_on_entry)
+        self._hook.install()
+        self.emit(
+            "process",
+            {
+                "name": self._program,
+                "systemProcessId": os.getpid(),
+                "isLocalProcess": True,
+                "startMethod": "attach",
+            },
+        )
+        self._attached.set()
+
+    def configuration_done(self) -> None:
+        """See Session."""
+        self._configured.set()
+
+    def terminate(self) -> None:
+        """End the program as Ctrl-C would: KeyboardInterrupt in the main thread."""
+        stopped = self.engine.stops.parked(threading.main_thread().ident or 0) is not None
+        self.engine.stops.interrupt()
+        self.engine.stops.resume_all()
+        if not stopped:
+            _interrupt()
+
+    def disconnect(self, terminate: bool) -> None:
+        """See Session; ``terminate`` ends the whole program, once the client has its reply."""
+        if terminate:
+            self._is_ending = True
+        else:
+            super().disconnect(terminate=False)
+            self._leave()
+
+    def client_left(self) -> None:
+        """See Session."""
+        if not self._is_ending:
+            super().client_left()
+            return
+        self._is_ending = False
+        runs = self.engine.stops.parked(threading.main_thread().ident or 0) is None
+        super().disconnect(terminate=True)
+        self._leave()
+        if runs:
+            _interrupt()
+        start_thread("nbdebug-end", _terminate_later)
+
+    def redirect(self, wanted: bool) -> None:
+        """Tell the client what the program writes, or no longer."""
+        if self._redirect is not None:
+            self._redirect.close()
+        self._redirect = Redirect(self._tell) if wanted else None
+
+    def stopped(self, stop: Stop) -> None:
+        """See Host."""
+        if self._redirect is not None:
+            self._redirect.flush()
+        super().stopped(stop)
+
+    def can_resume(self) -> bool:
+        """See Host."""
+        return self.is_attached and self.is_debugging
+
+    # -- the program
+
+    def wait_until_configured(self, limit_s: float | None = None) -> bool:
+        """Wait until a client is attached and has said what it wants; False after ``limit_s``."""
+        end = None if limit_s is None else monotonic() + limit_s
+        if not self._attached.wait(limit_s):
+            return False
+        while not self._configured.is_set():
+            now = monotonic()
+            quiet_until = self._last_request + _QUIET_S
+            if now >= quiet_until:
+                return True
+            if end is not None and now >= end:
+                return False
+            until = quiet_until if end is None else min(quiet_until, end)
+            self._configured.wait(max(until - now, 0.01))
+        return True
+
+    def program_ended(self, exit_code: int | None) -> None:
+        """Tell the client that the program has ended, and take the engine out."""
+        if self.is_initialized:
+            if exit_code is not None:
+                self.emit("exited", {"exitCode": exit_code})
+            super().disconnect(terminate=False)
+        self._leave()
+
+    def _leave(self) -> None:
+        self._hook.remove()
+        self.redirect(False)
+        self.engine.close()
+        self.engine.user_code.configure(just_my_code=True, rules=())
+        self.engine.stops.stop_other_threads = True
+        self._attached.clear()
+        self._configured.clear()
+        self.is_debugging = True
+
+    def _tell(self, category: str, text: str) -> None:
+        self.emit("output", {"category": category, "output": m.sendable(text)})
+
+
+def _interrupt() -> None:
+    # A signal ends what waits in C, too, in the thread that gets it.
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+
+def _terminate_later() -> None:
+    threading.Event().wait(_GRACE_S)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _attach(session: ScriptSession, arguments: m.AttachArguments) -> None:
+    session.redirect(arguments.wants_output)
+    requests.attach(session, arguments)
+
+
+def _launch(session: ScriptSession, arguments: m.LaunchArguments) -> None:
+    session.is_debugging = not arguments.no_debug
+    _attach(session, arguments)
+
+
+_OWN: dict[str, Request[Any]] = {
+    "attach": Request(m.AttachArguments, _attach),
+    "launch": Request(m.LaunchArguments, _launch),
+}
+ScriptSession.requests = {**REQUESTS, **_OWN}
