@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING, Any
 from nbdebug._version import __version__
 
 if TYPE_CHECKING:
+    from nbdebug.api.asynchronous import AsyncSession
+    from nbdebug.api.session import Session
     from nbdebug.dap.listening import Listening
 
 __all__ = [
     "__version__",
+    "aconnect",
     "breakpoint",
+    "connect",
     "listen",
     "load_ipython_extension",
     "unload_ipython_extension",
@@ -39,6 +43,43 @@ def listen(
     from nbdebug.dap import listening
 
     return listening.listen(address, token=token, auth=auth, wait=wait)
+
+
+def connect(
+    target: Any,
+    *,
+    token: str | None = None,
+    just_my_code: bool | None = None,
+    timeout_s: float = 30.0,
+) -> "Session":
+    """Debug a kernel or a script from this program: return a session, attached.
+
+    ``target`` is a kernel, as its connection file, a jupyter_client KernelClient or KernelManager;
+    or the address of a script under `python -m nbdebug --listen`, or of what called
+    `nbdebug.listen()`, with its ``token``. In a kernel nbdebug is loaded if it isn't. No request
+    takes longer than ``timeout_s``.
+
+    Raises ClientBusy if another front end debugs it, AuthRequired, ConnectionLost, BadAddress,
+    NotSupported where the kernel hasn't nbdebug installed.
+    """
+    from nbdebug.api import connecting
+
+    return connecting.connect(target, token=token, just_my_code=just_my_code, timeout_s=timeout_s)
+
+
+async def aconnect(
+    target: Any,
+    *,
+    token: str | None = None,
+    just_my_code: bool | None = None,
+    timeout_s: float = 30.0,
+) -> "AsyncSession":
+    """Do what `connect` does, for asyncio: the session's methods are awaited."""
+    from nbdebug.api import asynchronous
+
+    return await asynchronous.connect(
+        target, token=token, just_my_code=just_my_code, timeout_s=timeout_s
+    )
 
 
 def breakpoint() -> None:  # noqa: A001  # as the builtin, which it is like

@@ -23,13 +23,16 @@ LIMIT_S = 30.0
 class DapClient:
     """Sends requests to a DAP server, and keeps its events until they are asked for."""
 
-    def __init__(self, address: str, limit_s: float = LIMIT_S) -> None:
+    def __init__(self, address: str, limit_s: float = LIMIT_S, *, keep_events: bool = True) -> None:
         """Connect. Raises BadAddress, ConnectionLost."""
         self.limit_s = limit_s
+        self._keep_events = keep_events
         self.events: queue.SimpleQueue[Json] = queue.SimpleQueue()
         """Events as they came. At the end of the connection stands ``{}``."""
         self.on_message: Callable[[Json], None] = lambda message: None
         """Called with every message that comes, on the reader's thread."""
+        self.on_end: Callable[[str], None] = lambda why: None
+        """Called once with the reason for which the connection ended, on the reader's thread."""
         self.reverse: dict[str, Callable[[Json], Json]] = {}
         """What answers the server's requests: command -> arguments to body."""
         self._sequence = itertools.count(1)
@@ -100,7 +103,7 @@ class DapClient:
                 future = self._waiting.pop(message.get("request_seq", 0), None)
                 if future is not None:
                     future.set_result(message)
-            case "event":
+            case "event" if self._keep_events:
                 self.events.put(message)
             case "request":
                 self._connection.send(self._answer(message))
@@ -124,6 +127,7 @@ class DapClient:
         self._lost.set()
         self._fail_all()
         self.events.put({})
+        self.on_end(why)
 
     def _fail_all(self) -> None:
         while self._waiting:

@@ -23,6 +23,9 @@ from nbdebug.engine.model import Stop
 
 _QUIET_S = 3.0
 """A client that has attached and sends nothing for so long won't send `configurationDone`."""
+_API_CLIENT = "nbdebug"
+"""Our own API's client id: a person at its keyboard may be quiet for long."""
+_LOOK_AGAIN_S = 0.05
 _GRACE_S = 5.0
 """What a program that a client ends has for its own endings, before SIGTERM."""
 
@@ -122,12 +125,12 @@ class ScriptSession(Session):
         while not self._configured.is_set():
             now = monotonic()
             quiet_until = self._last_request + _QUIET_S
-            if now >= quiet_until:
+            if now >= quiet_until and self.client_id != _API_CLIENT:
                 return True
             if end is not None and now >= end:
                 return False
             until = quiet_until if end is None else min(quiet_until, end)
-            self._configured.wait(max(until - now, 0.01))
+            self._configured.wait(max(until - now, _LOOK_AGAIN_S))
         return True
 
     def program_ended(self, exit_code: int | None) -> None:
