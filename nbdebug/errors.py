@@ -149,6 +149,14 @@ class UnknownBreakpoint(ClientError):
     advice = "List the breakpoints with `%bp`."
 
 
+class Cancelled(ClientError):
+    """The client has cancelled the request."""
+
+    slug = "cancelled"
+    id = 110
+    advice = ""
+
+
 class MalformedMessage(ClientError):
     """Bytes that aren't a message; where the next one begins is unknown, so the connection ends."""
 

@@ -350,7 +350,7 @@ def test_log_messages_come_in_order_and_none_is_lost(tmp_path: Path) -> None:
         client.break_at(script, "here", logMessage="{i}")
         client.ask("configurationDone")
         told = [e["body"]["output"] for e in client.until_closed() if e["event"] == "output"]
-        assert told == [f"{i}\n" for i in range(20_000)]
+        assert "".join(told) == "".join(f"{i}\n" for i in range(20_000))
         client.close()
 
 

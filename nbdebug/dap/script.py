@@ -140,6 +140,7 @@ class ScriptSession(Session):
                 self.emit("exited", {"exitCode": exit_code})
             super().disconnect(terminate=False)
         self._leave()
+        self.close()
 
     def _leave(self) -> None:
         self._hook.remove()

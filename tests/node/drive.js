@@ -56,6 +56,7 @@ async function look() {
   await client.completionsRequest({ text: 'n', column: 2, frameId });
   await client.sourceRequest({ source, sourceReference: 0 });
   await client.modulesRequest({ startModule: 0, moduleCount: 2 });
+  await client.customRequest('cancel', { requestId: 1 });
   const { body: { threads } } = await client.threadsRequest();
   assert.deepStrictEqual(threads.map((one) => one.id), [1]);
   await refused(client.evaluateRequest({ expression: '1/0', frameId }));
