@@ -99,7 +99,7 @@ class Session:
         reply = self._reply(sequence, command, True)
         return reply if body is None else {**reply, "body": body}
 
-    def refuse(self, request: Json, error: errors.NbdebugError) -> Json:
+    def refuse(self, request: object, error: errors.NbdebugError) -> Json:
         """Return the reply to a request that isn't to be run."""
         command, sequence = _head_of(request)
         return self._failure(sequence, command, error)
