@@ -98,15 +98,9 @@ def _listen(arguments: list[str], program: list[str]) -> int:
     from nbdebug.dap import listening
 
     options = _listen_parser().parse_args(arguments)
-    match program:
-        case ["-m", module, *rest]:
-            target = run.Program("module", module, tuple(rest))
-        case ["-c", code, *rest]:
-            target = run.Program("code", code, tuple(rest))
-        case [file, *rest] if not file.startswith("-"):
-            target = run.Program("file", file, tuple(rest))
-        case _:
-            raise UsageError(f"What is to be run is missing. {_LISTEN_USAGE}")
+    target = run.program_of(program)
+    if target is None:
+        raise UsageError(f"What is to be run is missing. {_LISTEN_USAGE}")
     if (why := run.unreadable(target)) is not None:
         print(why, file=sys.stderr)
         return 2
@@ -115,7 +109,7 @@ def _listen(arguments: list[str], program: list[str]) -> int:
         options.listen,
         token=token,
         auth=not options.no_auth,
-        program=target.text,
+        program=target.name,
         log_dir=options.log,
     )
     shown = f", token {listener.token}" if listener.token not in (None, token) else ""

@@ -15,7 +15,7 @@ import signal
 import sys
 import traceback
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -32,10 +32,28 @@ class Program:
     arguments: tuple[str, ...] = ()
 
     @property
+    def name(self) -> str:
+        """What it is called."""
+        return "-c" if self.kind == "code" else self.text
+
+    @property
     def argv(self) -> list[str]:
         """What the program sees as ``sys.argv`` at first."""
         first = {"file": self.text, "module": "-m", "code": "-c"}[self.kind]
         return [first, *self.arguments]
+
+
+def program_of(words: Sequence[str]) -> Program | None:
+    """Return the program that a command line names, None if it names none."""
+    match words:
+        case ["-m", module, *rest]:
+            return Program("module", module, tuple(rest))
+        case ["-c", code, *rest]:
+            return Program("code", code, tuple(rest))
+        case [file, *rest] if not file.startswith("-"):
+            return Program("file", file, tuple(rest))
+        case _:
+            return None
 
 
 def unreadable(program: Program) -> str | None:

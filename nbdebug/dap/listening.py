@@ -16,7 +16,7 @@ from nbdebug.dap.log import MessageLog
 from nbdebug.dap.script import ScriptSession
 from nbdebug.dap.server import Server, token_for
 from nbdebug.dap.session import Session
-from nbdebug.dap.transport import Address, parse_address
+from nbdebug.dap.transport import Address, TcpAddress, parse_address
 
 _LOOK_AGAIN_S = 0.05
 
@@ -27,6 +27,8 @@ class Listening:
     def __init__(self, session: Session, address: Address, token: str | None) -> None:
         self._session = session
         self._server = Server(session, address, token)
+        if isinstance(session, ScriptSession) and isinstance(address, TcpAddress):
+            session.children_host = address.host
         self._filter = _ignore_fork_warning() if isinstance(session, ScriptSession) else None
         self._is_open = True
         self._exit_code: int | None = None

@@ -50,6 +50,7 @@ class InitializeArguments:
     client_id: str = field(default="", metadata={"name": "clientID"})
     lines_start_at1: bool = True
     columns_start_at1: bool = True
+    supports_start_debugging_request: bool = False
     supports_invalidated_event: bool = False
 
 

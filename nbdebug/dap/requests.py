@@ -33,6 +33,7 @@ class Request[A]:
 
 
 def initialize(session: "Session", arguments: m.InitializeArguments) -> Json:
+    session.takes_start_debugging = arguments.supports_start_debugging_request
     session.takes_invalidated = arguments.supports_invalidated_event
     session.initialize(arguments.client_id)
     return session.capabilities()

@@ -8,12 +8,14 @@ called on the main thread.
 import os
 import signal
 import threading
+from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
 from nbdebug.dap import messages as m
 from nbdebug.dap import requests
 from nbdebug.dap.breakpoint_hook import BreakpointHook
+from nbdebug.dap.children import Children
 from nbdebug.dap.messages import Json
 from nbdebug.dap.redirect import Redirect
 from nbdebug.dap.requests import REQUESTS, Request
@@ -40,16 +42,26 @@ class ScriptSession(Session):
         self._attached = threading.Event()
         self._configured = threading.Event()
         self._last_request = 0.0
-        self._is_ending = False
+        self._is_configured = self._is_ending = False
         self._redirect: Redirect | None = None
         self._hook = BreakpointHook(self)
+        self.children_host = ""
+        """Where children listen that the client follows; empty for sockets in the file system."""
+        self._children: Children | None = None
+        self._of_children: Json = {}
 
     # -- requests
 
-    def handle(self, request: object) -> Json:
-        """See Session."""
+    def submit(self, request: object, reply: Callable[[Json], None]) -> None:
+        """See Session. The program begins when its client has the reply that lets it."""
         self._last_request = monotonic()
-        return super().handle(request)
+
+        def then(response: Json) -> None:
+            reply(response)
+            if self._is_configured:
+                self._configured.set()
+
+        super().submit(request, then)
 
     def attach(self, stop_on_entry: bool = False) -> None:
         """See Session."""
@@ -68,7 +80,7 @@ class ScriptSession(Session):
 
     def configuration_done(self) -> None:
         """See Session."""
-        self._configured.set()
+        self._is_configured = True
 
     def terminate(self) -> None:
         """End the program as Ctrl-C would: KeyboardInterrupt in the main thread."""
@@ -104,6 +116,58 @@ class ScriptSession(Session):
         if self._redirect is not None:
             self._redirect.close()
         self._redirect = Redirect(self._tell) if wanted else None
+
+    def follow(self, arguments: m.AttachArguments) -> None:
+        """Have child processes be sessions of their own, or no longer."""
+        self._unfollow()
+        if arguments.wants_children:
+            self._of_children = m.without_nones(
+                {
+                    "justMyCode": arguments.just_my_code,
+                    "redirectOutput": arguments.wants_output,
+                    "subProcess": True,
+                }
+            )
+            self._children = Children(self.children_host, self._child_came)
+
+    def _unfollow(self) -> None:
+        if self._children is not None:
+            self._children.close()
+            self._children = None
+
+    def _child_came(self, announcement: Json) -> None:
+        """Have the client debug a child, which waits for it."""
+        pid, name, address = (announcement.get(key) for key in ("pid", "name", "address"))
+        if not (self.takes_start_debugging and self.children_host):
+            self.emit(
+                "nbdebug/childProcess",
+                m.without_nones(
+                    {
+                        "systemProcessId": pid,
+                        "name": name,
+                        "address": address,
+                        "token": announcement.get("token"),
+                    }
+                ),
+            )
+            return
+        host, _, port = str(address).rpartition(":")
+        place = {"host": host.strip("[]"), "port": int(port)}
+        configuration = {
+            "name": f"{os.path.basename(str(name))} ({pid})",
+            "connect": place,  # as VS Code has it; Neovim's settings read the two beside it
+            **place,
+            "token": announcement.get("token"),
+            **self._of_children,
+        }
+        self.ask_client("startDebugging", {"request": "attach", "configuration": configuration})
+
+    def forget_parent(self) -> None:
+        """See Host."""
+        super().forget_parent()
+        if self._children is not None:
+            self._children.forget()
+            self._children = None
 
     def stopped(self, stop: Stop) -> None:
         """See Host."""
@@ -144,12 +208,14 @@ class ScriptSession(Session):
 
     def _leave(self) -> None:
         self._hook.remove()
+        self._unfollow()
         self.redirect(False)
         self.engine.close()
         self.engine.user_code.configure(just_my_code=True, rules=())
         self.engine.stops.stop_other_threads = True
         self._attached.clear()
         self._configured.clear()
+        self._is_configured = False
         self.is_debugging = True
 
     def _tell(self, category: str, text: str) -> None:
@@ -168,6 +234,7 @@ def _terminate_later() -> None:
 
 def _attach(session: ScriptSession, arguments: m.AttachArguments) -> None:
     session.redirect(arguments.wants_output)
+    session.follow(arguments)
     requests.attach(session, arguments)
 
 

@@ -42,6 +42,7 @@ class Session:
         self.is_initialized = False
         self.is_attached = False
         self.takes_invalidated = False
+        self.takes_start_debugging = False
         self.log = MessageLog(None)
         self._send = self._own_send = send
         self._sequence = itertools.count(1)
@@ -234,11 +235,22 @@ class Session:
         message: Json = {"seq": next(self._sequence), "type": "event", "event": event}
         if body is not None:
             message["body"] = body
+        self._send_message(message)
+
+    def _send_message(self, message: Json) -> None:
         self.log.write("->", message)
         try:
             self._send(message)
         except Exception:
             self.log.write("!!", traceback.format_exc())
+
+    def ask_client(self, command: str, arguments: Json) -> None:
+        """Send a request to the client; its answer is only logged."""
+        hold(self._send_lock, lambda: self._ask_client(command, arguments))
+
+    def _ask_client(self, command: str, arguments: Json) -> None:
+        head = {"seq": next(self._sequence), "type": "request", "command": command}
+        self._send_message({**head, "arguments": arguments})
 
     def invalidate_variables(self) -> None:
         """Tell a client that understands it that what it shows of variables may be out of date."""
