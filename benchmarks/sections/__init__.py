@@ -10,6 +10,7 @@ from benchmarks.sections import (
     memory,
     overhead,
     pause,
+    script,
     start,
     step,
     threads,
@@ -31,5 +32,6 @@ SECTIONS: dict[str, Callable[[Pool], list[Row]]] = {
     "vars": variables.measure,
     "pause": pause.measure,
     "threads": threads.measure,
+    "script": script.measure,
     "memory": memory.measure,
 }
