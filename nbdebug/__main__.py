@@ -120,6 +120,8 @@ def _listen(arguments: list[str], program: list[str]) -> int:
         except KeyboardInterrupt:
             print("nbdebug: interrupted while it waited for a client", file=sys.stderr)
             return 130
+    if target.kind == "code":
+        listener.is_users("<string>")
     run.run(target, listener.main_ended)
     return 0
 

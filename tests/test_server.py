@@ -198,6 +198,31 @@ def test_stop_on_entry_stops_at_the_scripts_first_line(tmp_path: Path) -> None:
         assert client.line() == 1
 
 
+def test_code_of_the_command_line_is_the_users(tmp_path: Path) -> None:
+    with running(tmp_path, ["-c", "x = 1\nprint(x)"]) as script:
+        client = script.connect()
+        client.begin(stopOnEntry=True)
+        client.ask("configurationDone")
+        assert client.stopped()["reason"] == "entry"
+        frames = client.ask("stackTrace", threadId=1)["stackFrames"]
+        assert [frame["source"]["path"] for frame in frames] == ["<string>"]
+        client.resume()
+        assert script.finish() == (0, "1\n", "")
+        client.close()
+
+
+def test_many_that_only_connect_keep_nobody_out(tmp_path: Path) -> None:
+    with running(tmp_path, LOOP) as script:
+        where = parse_address(script.address)
+        assert isinstance(where, TcpAddress)
+        idle = [socket.create_connection((where.host, where.port)) for _ in range(20)]
+        client = script.connect()
+        client.begin()
+        client.close()
+        for one in idle:
+            one.close()
+
+
 def test_launch_is_understood_as_attach(tmp_path: Path) -> None:
     with running(tmp_path, LOOP) as script:
         client = script.connect()

@@ -72,6 +72,10 @@ class Listening:
         if self._filter in filters:
             filters.remove(self._filter)
 
+    def is_users(self, name: str) -> None:
+        """Take code of files whose names begin so for the user's."""
+        self._session.engine.user_code.configure(cells=(name,))
+
     def main_ended(self, exit_code: int) -> None:
         """Take note of how the main thread has ended: clients are told when the process does."""
         self._exit_code = exit_code
@@ -117,9 +121,10 @@ def listen(
         host, port = address
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     where = parse_address(address)
-    session = _state.shared or ScriptSession(program or sys.argv[0] or sys.executable)
-    if log_dir:
-        session.log = MessageLog(log_dir)
+    session = _state.shared
+    if session is None:
+        session = ScriptSession(program or sys.argv[0] or sys.executable)
+        session.log = MessageLog(log_dir or os.environ.get("NBDEBUG_LOG"))
     listening = Listening(session, where, token_for(where, token, auth))
     _state.listening = listening
     if not _state.follows_forks and hasattr(os, "register_at_fork"):

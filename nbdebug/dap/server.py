@@ -31,7 +31,7 @@ class Server:
         self.session = session
         self.token = token
         self._client: _Client | None = None
-        self._clients: set[_Client] = set()
+        self._clients: dict[_Client, None] = {}  # in the order in which they came
         self._lock = new_lock()  # held for moments: guards who is the client
         self._listener = Listener(address, self._arrives)
         _servers.append(self)
@@ -94,16 +94,16 @@ class Server:
 
     def ended(self, client: "_Client") -> None:
         """Take note that a connection is over: what is stopped runs on."""
-        self._clients.discard(client)
+        self._clients.pop(client, None)
         self.release(client)
 
     def _arrives(self, connection: Connection) -> None:
-        if len(self._clients) >= _WAITING_CLIENTS:
-            connection.close()
-            return
+        waiting = [client for client in list(self._clients) if not self.is_client(client)]
+        if len(waiting) >= _WAITING_CLIENTS:
+            waiting[0].connection.close()
         connection.expect_within(_ENTRY_LIMIT_S)
         client = _Client(self, connection)
-        self._clients.add(client)
+        self._clients[client] = None
         connection.start(client.receive, lambda why: self.ended(client))
 
 

@@ -251,11 +251,9 @@ class Listener:
     def _bind_unix(self, path: str) -> socket.socket:
         made = socket.socket(socket.AF_UNIX)
         try:
-            # The file gets the mode that the socket has when it is bound: nobody else can come in
-            # between, as they could before a chmod of the file.
-            os.fchmod(made.fileno(), stat.S_IRUSR | stat.S_IWUSR)
             _remove_stale(path)
             made.bind(path)
+            os.chmod(path, stat.S_IRUSR | stat.S_IWUSR)  # until it listens, nobody can connect
             self._inode = _inode_of(path)
             made.listen(8)
         except OSError:
