@@ -342,11 +342,14 @@ def breakpoint_body(info: BreakpointInfo, path: str | None = None) -> Json:
 
 def source_body(path: str) -> Json:
     """Return DAP's Source."""
-    return {"name": path.rpartition("/")[2] or path, "path": path, "sourceReference": 0}
+    return {"path": path}  # a client takes the end of the path for its name
 
 
-def frame_body(frame: FrameInfo) -> Json:
-    """Return DAP's StackFrame."""
+def frame_body(frame: FrameInfo, brief: bool = False) -> Json:
+    """Return DAP's StackFrame; ``brief`` leaves out what JupyterLab doesn't look at."""
+    if brief:
+        places = {"id": frame.id, "name": frame.name, "line": frame.line, "column": frame.column}
+        return {**places, "source": source_body(frame.path)}
     return without_nones(
         {
             "id": frame.id,
@@ -396,15 +399,19 @@ def value_body(variable: Variable) -> Json:
     )
 
 
-def variable_body(variable: Variable, summarize_type: bool = False) -> Json:
-    """Return DAP's Variable; ``summarize_type`` puts the size of a container into its type."""
+def variable_body(variable: Variable, brief: bool = False) -> Json:
+    """Return DAP's Variable; ``brief`` makes it JupyterLab's.
+
+    That shows a container's type only, so the type has the size, and looks at no hints.
+    """
     texts = {"name": sendable(variable.name), "value": sendable(variable.value)}
     body = {**texts, **value_body(variable)}
-    if summarize_type:
-        body.pop("valueLocationReference", None)  # nothing that this client could open
-    if summarize_type and variable.reference:
-        body["type"] = _summary(variable)
-    body["evaluateName"] = sendable(variable.evaluate_name or "")
+    body["evaluateName"] = sendable(variable.evaluate_name or "")  # Jupyter's clients read it
+    if brief:
+        for key in ("valueLocationReference", "presentationHint"):
+            body.pop(key, None)
+        if variable.reference:
+            body["type"] = _summary(variable)
     return body
 
 
@@ -429,10 +436,8 @@ def stopped_body(stop: Stop) -> Json:
         {
             "reason": str(stop.reason),
             "description": stop.description,
-            "text": stop.description,
             "threadId": stop.thread_id,
             "allThreadsStopped": stop.all_threads,
             "hitBreakpointIds": list(stop.breakpoint_ids) or None,
-            "preserveFocusHint": False,
         }
     )

@@ -107,7 +107,10 @@ def stack_trace(session: "Session", arguments: m.StackTraceArguments) -> Json:
     frames, depth = session.engine.inspector.stack(
         session.thread(arguments.thread_id), arguments.start_frame, arguments.levels
     )
-    return {"stackFrames": [m.frame_body(frame) for frame in frames], "totalFrames": depth}
+    return {
+        "stackFrames": [m.frame_body(frame, session.is_brief) for frame in frames],
+        "totalFrames": depth,
+    }
 
 
 def scopes(session: "Session", arguments: m.ScopesArguments) -> Json:
@@ -122,7 +125,7 @@ def variables(session: "Session", arguments: m.VariablesArguments) -> Json:
     found = session.engine.inspector.variables(
         arguments.variables_reference, arguments.start, arguments.count, arguments.filter
     )
-    return {"variables": [m.variable_body(v, session.shows_types_only) for v in found]}
+    return {"variables": [m.variable_body(v, session.is_brief) for v in found]}
 
 
 def set_variable(session: "Session", arguments: m.SetVariableArguments) -> Json:

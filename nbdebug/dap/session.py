@@ -217,8 +217,8 @@ class Session:
         return self.client_id == "jupyterlab"
 
     @property
-    def shows_types_only(self) -> bool:
-        """True for a client whose tree of variables shows the types of containers alone."""
+    def is_brief(self) -> bool:
+        """True for a client that looks at few properties, and at containers' types alone."""
         return self.client_id == "jupyterlab"
 
     def thread(self, id_: int) -> int:

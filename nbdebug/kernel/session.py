@@ -181,7 +181,7 @@ def debug_info(session: KernelSession, arguments: m.Nothing) -> Json:
 
 def inspect_variables(session: KernelSession, arguments: m.Nothing) -> Json:
     found = session.engine.inspector.idle_view(session.kernel.shell.user_ns)
-    return {"variables": [m.variable_body(v, session.shows_types_only) for v in found]}
+    return {"variables": [m.variable_body(v, session.is_brief) for v in found]}
 
 
 def rich_inspect_variables(session: KernelSession, arguments: k.RichInspectArguments) -> Json:
