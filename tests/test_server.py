@@ -192,6 +192,59 @@ def test_a_session_works_on_every_python(tmp_path: Path, each_python: Path) -> N
         assert script.finish() == (0, "begin\n10\nend\n", "")
 
 
+def test_what_vs_code_sends_is_understood(tmp_path: Path) -> None:
+    """Its Python Debugger extension's attach arguments, with ``connect`` and its defaults."""
+    with running(tmp_path, LOOP) as script:
+        client = script.connect()
+        client.ask(
+            "initialize",
+            clientID="vscode",
+            clientName="Visual Studio Code",
+            adapterID="debugpy",
+            pathFormat="path",
+            linesStartAt1=True,
+            columnsStartAt1=True,
+            supportsVariableType=True,
+            supportsVariablePaging=True,
+            supportsRunInTerminalRequest=True,
+            locale="en",
+            supportsProgressReporting=True,
+            supportsInvalidatedEvent=True,
+            supportsMemoryReferences=True,
+            supportsArgsCanBeInterpretedByShell=True,
+            supportsMemoryEvent=True,
+            supportsStartDebuggingRequest=True,
+            supportsANSIStyling=True,
+        )
+        client.ask(
+            "attach",
+            name="nbdebug: attach",
+            type="debugpy",
+            request="attach",
+            connect={"host": "127.0.0.1", "port": 5678},
+            justMyCode=True,
+            token=script.token,
+            debugOptions=["RedirectOutput", "ShowReturnValue"],
+            showReturnValue=True,
+            workspaceFolder=str(tmp_path),
+            clientOS="unix",
+            pathMappings=[{"localRoot": str(tmp_path), "remoteRoot": str(tmp_path)}],
+            __configurationTarget=6,
+            __sessionId="1",
+        )
+        client.event("initialized")
+        client.break_at(script, "add", condition="i == 3")
+        client.ask("setFunctionBreakpoints", breakpoints=[])
+        client.ask("setExceptionBreakpoints", filters=[])
+        client.ask("configurationDone")
+        assert client.event("output")["body"]["output"] == "begin\n"
+        client.stopped()
+        assert client.evaluate("i") == "3"
+        client.resume()
+        client.event("terminated")
+        client.close()
+
+
 def test_stop_on_entry_stops_at_the_scripts_first_line(tmp_path: Path) -> None:
     with debugging(tmp_path, LOOP, attach={"stopOnEntry": True}) as (_, client):
         assert client.stopped()["reason"] == "entry"

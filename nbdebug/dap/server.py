@@ -104,7 +104,11 @@ class Server:
         connection.expect_within(_ENTRY_LIMIT_S)
         client = _Client(self, connection)
         self._clients[client] = None
-        connection.start(client.receive, lambda why: self.ended(client))
+        connection.start(client.receive, lambda why: self._lost(client, why))
+
+    def _lost(self, client: "_Client", why: str) -> None:
+        self.session.log.write("!!", why)
+        self.ended(client)
 
 
 class _Client:
@@ -123,7 +127,7 @@ class _Client:
 
     def receive(self, message: Json) -> None:
         """Have one message of the client's answered."""
-        if message.get("type") == "response":
+        if self._server.is_client(self) and message.get("type") == "response":
             self._server.session.answered(message)
         elif self._server.is_client(self):
             self._submit(message)

@@ -189,6 +189,8 @@ class Connection:
             why = str(error)
         except OSError as error:
             why = f"The connection broke: {error}."
+        except Exception as error:  # a fault of ours ends this connection, and nothing else
+            why = f"nbdebug failed: {error!r}"
         finally:
             self.close()
             try:
@@ -269,7 +271,10 @@ class Listener:
                 if self._is_open:  # out of descriptors, or a client that went away at once
                     threading.Event().wait(0.1)
                 continue
-            self._on_connection(Connection(accepted))
+            try:
+                self._on_connection(Connection(accepted))
+            except (OSError, RuntimeError):  # it went away at once, or no thread can be had
+                accepted.close()
 
 
 def connect(address: Address, limit_s: float) -> Connection:
