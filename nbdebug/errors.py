@@ -157,6 +157,33 @@ class Cancelled(ClientError):
     advice = ""
 
 
+class MalformedMessage(ClientError):
+    """Bytes that aren't a message; where the next one begins is unknown, so the connection ends."""
+
+    slug = "malformed-message"
+    id = 150
+    advice = "Check that a debug client, and nothing else, uses this address."
+
+
+class AuthRequired(ClientError):
+    """A client that hasn't shown the token."""
+
+    slug = "auth-required"
+    id = 151
+    advice = (
+        "Put the token that was printed at the start into the attach arguments: `token`, in VS "
+        "Code's launch.json as in others."
+    )
+
+
+class ClientBusy(ClientError):
+    """Another client debugs this process, and there is one at a time."""
+
+    slug = "already-debugged"
+    id = 152
+    advice = "Disconnect the other client first."
+
+
 class TargetError(NbdebugError):
     """The user's code did it: it raised, took too long, or can't be reached."""
 
@@ -195,6 +222,14 @@ class NotAssignable(TargetError):
     id = 204
 
 
+class ConnectionLost(TargetError):
+    """The other side can't be reached, or went away."""
+
+    slug = "connection-lost"
+    id = 250
+    advice = "Check that the program still runs, and the address."
+
+
 class NotSupported(NbdebugError):
     """Not to be had here, with the reason as the sentence."""
 
@@ -213,9 +248,46 @@ class NoToolId(NotSupported):
     )
 
 
+class EngineInUse(NotSupported):
+    """Another engine of nbdebug debugs this process already."""
+
+    slug = "engine-in-use"
+    id = 350
+    advice = (
+        "Close the other first: `.close()` of what `nbdebug.listen()` returned, or `%unload_ext`."
+    )
+
+
 class UsageError(NbdebugError):
     """A magic or a command line was used wrongly; the advice shows how it is used."""
 
     slug = "usage"
     id = 400
     advice = "Add ? to the magic's name for its help."
+
+
+class BadAddress(UsageError):
+    """An address that can't be read or listened on."""
+
+    slug = "bad-address"
+    id = 450
+    advice = "Write HOST:PORT, such as 127.0.0.1:5678, or unix:PATH; port 0 takes a free one."
+
+
+class TokenNeeded(UsageError):
+    """`--no-auth` where others than this machine's users could connect."""
+
+    slug = "token-needed"
+    id = 451
+    advice = "Leave out --no-auth, or listen on 127.0.0.1 or unix:PATH."
+
+
+def by_slug(slug: str) -> type[NbdebugError]:
+    """Return the class of an error that another process told of; ClientError if it isn't ours."""
+    waiting = [NbdebugError]
+    while waiting:
+        error = waiting.pop()
+        if error.slug == slug:
+            return error
+        waiting += error.__subclasses__()
+    return ClientError

@@ -554,7 +554,7 @@ def test_sources_and_modules(here: Kernel) -> None:
         ("evaluate", {}, "bad-arguments"),
         ("dumpCell", {}, "bad-arguments"),
         ("setVariable", {"variablesReference": 1, "name": "x", "value": "1"}, "not-stopped"),
-        ("launch", {"program": "x.py"}, "unknown-command"),
+        ("restart", {"program": "x.py"}, "unknown-command"),
         ("restartFrame", {"frameId": 1}, "unknown-command"),
         ("loadedSources", {}, "unknown-command"),
         ("dataBreakpointInfo", {"name": "x"}, "unknown-command"),

@@ -50,6 +50,7 @@ class InitializeArguments:
     client_id: str = field(default="", metadata={"name": "clientID"})
     lines_start_at1: bool = True
     columns_start_at1: bool = True
+    supports_start_debugging_request: bool = False
     supports_invalidated_event: bool = False
 
 
@@ -67,6 +68,29 @@ class AttachArguments:
     rules: tuple[RuleArg, ...] | None = None
     stop_other_threads: bool | None = None
     condition_errors: typing.Literal["stop", "output"] | None = None
+    token: str = ""
+    redirect_output: bool | None = None
+    sub_process: bool | None = None
+    debug_options: tuple[str, ...] = ()
+
+    @property
+    def wants_output(self) -> bool:
+        """True if the client asks for what the program writes."""
+        return self._option(self.redirect_output, "RedirectOutput")
+
+    @property
+    def wants_children(self) -> bool:
+        """True if the client asks for child processes, each as a session of its own."""
+        return self._option(self.sub_process, "SubProcess")
+
+    def _option(self, value: bool | None, name: str) -> bool:
+        # VS Code says it in a list, which has its defaults too.
+        return name in self.debug_options if value is None else value
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchArguments(AttachArguments):
+    no_debug: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ class Request[A]:
 
 
 def initialize(session: "Session", arguments: m.InitializeArguments) -> Json:
+    session.takes_start_debugging = arguments.supports_start_debugging_request
     session.takes_invalidated = arguments.supports_invalidated_event
     session.initialize(arguments.client_id)
     return session.capabilities()
@@ -52,7 +53,7 @@ def attach(session: "Session", arguments: m.AttachArguments) -> None:
 
 
 def configuration_done(session: "Session", arguments: m.Nothing) -> None:
-    """Nothing waits for it: JupyterLab doesn't send it."""
+    session.configuration_done()
 
 
 def disconnect(session: "Session", arguments: m.DisconnectArguments) -> None:
@@ -60,9 +61,7 @@ def disconnect(session: "Session", arguments: m.DisconnectArguments) -> None:
 
 
 def terminate(session: "Session", arguments: m.Nothing) -> None:
-    if session.engine.stops.current is None:
-        raise errors.NotStopped("Nothing is stopped that could be ended.")
-    session.engine.stops.interrupt()
+    session.terminate()
 
 
 def set_breakpoints(session: "Session", arguments: m.SetBreakpointsArguments) -> Json:
@@ -215,6 +214,7 @@ def _path(source_: m.SourceArg) -> str:
 REQUESTS: dict[str, Request[Any]] = {
     "initialize": Request(m.InitializeArguments, initialize, needs_start=False),
     "attach": Request(m.AttachArguments, attach),
+    "launch": Request(m.LaunchArguments, attach),
     "configurationDone": Request(
         m.Nothing, configuration_done, {"supportsConfigurationDoneRequest": True}
     ),

@@ -42,8 +42,9 @@ class Session:
         self.is_initialized = False
         self.is_attached = False
         self.takes_invalidated = False
+        self.takes_start_debugging = False
         self.log = MessageLog(None)
-        self._send = send
+        self._send = self._own_send = send
         self._sequence = itertools.count(1)
         self._send_lock = new_lock()
         self._start_threads()
@@ -92,6 +93,21 @@ class Session:
                 reply["body"] = body
         self.log.write("->", reply)
         return reply
+
+    def accept(self, request: Json, body: Json | None = None) -> Json:
+        """Return the reply to a request that was met elsewhere."""
+        command, sequence = _head_of(request)
+        reply = self._reply(sequence, command, True)
+        return reply if body is None else {**reply, "body": body}
+
+    def refuse(self, request: object, error: errors.NbdebugError) -> Json:
+        """Return the reply to a request that isn't to be run."""
+        command, sequence = _head_of(request)
+        return self._failure(sequence, command, error)
+
+    def answered(self, response: Json) -> None:
+        """Take note of a client's reply to a request of ours, which needs nothing more."""
+        self.log.write("<-", response)
 
     def _run(self, command: str, arguments: object) -> Json | None:
         entry = self.requests.get(command)
@@ -160,6 +176,37 @@ class Session:
             self.is_initialized = False
             self.emit("terminated")
 
+    def client_left(self) -> None:
+        """Take note that the client is gone, after `disconnect` or without it."""
+        if self.is_initialized:
+            self.disconnect(terminate=False)
+
+    def configuration_done(self) -> None:
+        """Take note that the client has set what it wants set before the program runs."""
+
+    def terminate(self) -> None:
+        """End what is stopped with KeyboardInterrupt. Raises NotStopped."""
+        if self.engine.stops.current is None:
+            raise errors.NotStopped("Nothing is stopped that could be ended.")
+        self.engine.stops.interrupt()
+
+    # -- whom it speaks to
+
+    @property
+    def is_taken(self) -> bool:
+        """True while the client isn't the one that the session was made for."""
+        return self._send is not self._own_send
+
+    def take(self, send: Callable[[Json], None]) -> None:
+        """Have events go to another client until `give_back`. Raises ClientBusy."""
+        if self.is_initialized or self.is_taken:
+            raise errors.ClientBusy("Another client debugs this process.")
+        self._send = send
+
+    def give_back(self) -> None:
+        """Have events go where they went before `take`."""
+        self._send = self._own_send
+
     @property
     def shows_output_events(self) -> bool:
         """True if the client shows `output` events to its user; JupyterLab's panel doesn't."""
@@ -189,11 +236,22 @@ class Session:
         message: Json = {"seq": next(self._sequence), "type": "event", "event": event}
         if body is not None:
             message["body"] = body
+        self._send_message(message)
+
+    def _send_message(self, message: Json) -> None:
         self.log.write("->", message)
         try:
             self._send(message)
         except Exception:
             self.log.write("!!", traceback.format_exc())
+
+    def ask_client(self, command: str, arguments: Json) -> None:
+        """Send a request to the client; its answer is only logged."""
+        hold(self._send_lock, lambda: self._ask_client(command, arguments))
+
+    def _ask_client(self, command: str, arguments: Json) -> None:
+        head = {"seq": next(self._sequence), "type": "request", "command": command}
+        self._send_message({**head, "arguments": arguments})
 
     def invalidate_variables(self) -> None:
         """Tell a client that understands it that what it shows of variables may be out of date."""

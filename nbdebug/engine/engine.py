@@ -11,6 +11,7 @@ import traceback
 from types import FrameType
 from typing import Protocol
 
+from nbdebug import errors
 from nbdebug.engine.breakpoints import Breakpoints
 from nbdebug.engine.checks import Reports
 from nbdebug.engine.inspection import Inspector
@@ -70,7 +71,9 @@ class Engine:
         self._has_failed = False
 
     def start(self) -> None:
-        """Begin to listen to the interpreter. Raises NoToolId."""
+        """Begin to listen to the interpreter. Raises NoToolId, EngineInUse."""
+        if any(engine is not self and engine.is_started for engine in _followed):
+            raise errors.EngineInUse("nbdebug already debugs this process.")
         self._monitor.start(self._tracer.callbacks())
         self._has_failed = False
         _follow_forks(self)

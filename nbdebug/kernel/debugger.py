@@ -16,6 +16,7 @@ import ipykernel.debugger as stock
 from ipykernel.jsonutil import json_clean
 
 from nbdebug import errors
+from nbdebug.dap import listening
 from nbdebug.dap.log import MessageLog
 from nbdebug.dap.messages import Json
 from nbdebug.engine.model import BreakpointSpec, LineTarget
@@ -24,6 +25,8 @@ from nbdebug.kernel.config import Nbdebug
 from nbdebug.kernel.session import KernelSession
 
 _MISSING = object()
+_ANSWERED_MEANWHILE = ("dumpCell", "debugInfo", "inspectVariables", "modules")
+"""What a front end asks for with the debugger off, also while another client has the session."""
 _PATIENCE_S = 0.005
 """How long a request may keep the control channel, on which interrupt and shutdown come too."""
 
@@ -80,8 +83,18 @@ class KernelDebugger:
                 with contextlib.suppress(RuntimeError):  # the kernel has ended meanwhile
                     loop.call_soon_threadsafe(answer.set_result, content)
 
+        if self._is_refused(message):
+            busy = errors.ClientBusy("Another debug client, on a socket, debugs this kernel.")
+            answer.set_result(self.session.refuse(message, busy))
+            return answer
         self.session.submit(message, reply)
         return answer
+
+    def _is_refused(self, message: Any) -> bool:
+        # While a client on a socket has the session, the front end is told no more than with the
+        # debugger off.
+        taken = self.session.is_taken and isinstance(message, dict)
+        return taken and message.get("command") not in _ANSWERED_MEANWHILE
 
     def _reply(self, stream: Any, ident: Any, parent: Json, answer: "asyncio.Future[Json]") -> None:
         content = json_clean(answer.result())
@@ -136,9 +149,11 @@ class KernelDebugger:
         self.shell.events.register("pre_execute", self.session.run_starts)
         self.shell.events.register("post_execute", self.session.run_ended)
         atexit.register(self.cells.remove_files)
+        listening.share(self.session)
 
     def remove(self) -> None:
         """Give the kernel back as it was before `install`."""
+        listening.share(None)
         self.session.is_attached = False
         self.session.engine.close()
         self.session.close()

@@ -164,7 +164,7 @@ def debug_info(session: KernelSession, arguments: m.Nothing) -> Json:
         if info.path and not isinstance(info.spec.target, FunctionTarget):
             by_source.setdefault(info.path, []).append(_breakpoint(info))
     return {
-        "isStarted": session.is_initialized,
+        "isStarted": session.is_initialized and not session.is_taken,
         "hashMethod": "Murmur2",
         "hashSeed": get_tmp_hash_seed(),
         "tmpFilePrefix": get_tmp_directory() + os.sep,
