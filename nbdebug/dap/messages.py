@@ -38,10 +38,21 @@ class Nothing:
 
 
 @dataclass(frozen=True, slots=True)
+class AdapterData:
+    cell_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class SourceArg:
     path: str | None = None
     name: str | None = None
     source_reference: int = 0
+    adapter_data: AdapterData | None = None
+
+    @property
+    def cell(self) -> str:
+        """The id of the cell that is meant, where the client tells cells of one text apart."""
+        return self.adapter_data.cell_id if self.adapter_data is not None else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,9 +281,9 @@ def without_nones(body: Json) -> Json:
     return {key: value for key, value in body.items() if value is not None}
 
 
-def line_spec(path: str, one: SourceBreakpoint) -> BreakpointSpec:
+def line_spec(source: SourceArg, one: SourceBreakpoint) -> BreakpointSpec:
     """Return the engine's words for a source breakpoint; empty strings count as absent."""
-    target = LineTarget(path, one.line)
+    target = LineTarget(source.path or "", one.line, source.cell)
     return BreakpointSpec(
         target, one.condition or None, one.hit_condition or None, one.log_message or None
     )

@@ -63,8 +63,10 @@ def terminate(session: "Session", arguments: m.Nothing) -> None:
 
 def set_breakpoints(session: "Session", arguments: m.SetBreakpointsArguments) -> Json:
     path = _path(arguments.source)
-    specs = [m.line_spec(path, one) for one in arguments.breakpoints]
-    infos = session.engine.breakpoints.set_lines(path, specs, keep_extras=session.sends_lines_only)
+    specs = [m.line_spec(arguments.source, one) for one in arguments.breakpoints]
+    infos = session.engine.breakpoints.set_lines(
+        path, specs, keep_extras=session.sends_lines_only, cell=arguments.source.cell
+    )
     return {"breakpoints": [m.breakpoint_body(info, path) for info in infos]}
 
 

@@ -48,6 +48,10 @@ class Sources:
         """Turns (path, text) into what is compiled; the kernel puts IPython's transform here."""
         self.is_cell: Callable[[str], bool] = lambda path: False
         """Says whether a path is a cell's; the kernel knows their names."""
+        self.cell_of: Callable[[CodeType], str] = lambda code: ""
+        """Gives the id of the cell that defined some code, "" where it isn't known."""
+        self.cells_with: Callable[[str], int] = lambda path: 0
+        """Counts the cells that have run and have this path, so the same text."""
         self.is_library: Callable[[str], bool] = lambda path: False
         """Says whether a path is no code of the user's."""
 

@@ -30,7 +30,7 @@ class KernelDebugger:
         self.shell = shell
         self.kernel = shell.kernel
         self.config = Nbdebug(parent=shell)
-        self.cells = Cells(shell)
+        self.cells = Cells(shell, self._is_asked_for)
         self.session = KernelSession(self.kernel, self.cells, self.config.limits)
         self._before: Any = _MISSING
         self._stock_available = stock._is_debugpy_available
@@ -66,6 +66,9 @@ class KernelDebugger:
         engine = self.session.engine
         engine.sources.is_cell = self.cells.is_cell
         engine.sources.transform = self.cells.transform
+        engine.sources.cell_of = self.cells.cell_of
+        engine.sources.cells_with = self.cells.count
+        self.cells.shared = engine.breakpoints.judge_again
         engine.inspector.hidden = self.cells.is_hidden
         engine.threads.is_service = _serves_kernel
         engine.user_code.configure(
@@ -87,8 +90,10 @@ class KernelDebugger:
         self._before_breakpoint = sys.breakpointhook
         sys.breakpointhook = self._break
         self.cells.keep_leading_lines()
+        self.cells.bodies.install()
         self.shell.events.register("pre_execute", self.session.run_starts)
-        self.shell.events.register("post_execute", engine.run_ended)
+        self.shell.events.register("pre_run_cell", self.cells.starts)
+        self.shell.events.register("post_execute", self.session.run_ended)
         atexit.register(self.cells.remove_files)
 
     def remove(self) -> None:
@@ -96,11 +101,13 @@ class KernelDebugger:
         self.session.is_attached = False
         self.session.engine.close()
         self.shell.events.unregister("pre_execute", self.session.run_starts)
-        self.shell.events.unregister("post_execute", self.session.engine.run_ended)
+        self.shell.events.unregister("pre_run_cell", self.cells.starts)
+        self.shell.events.unregister("post_execute", self.session.run_ended)
         if sys.breakpointhook == self._break:
             sys.breakpointhook = self._before_breakpoint
         self.shell.configurables.remove(self.config)
         self.cells.restore_leading_lines()
+        self.cells.bodies.remove()
         kernel = self.kernel
         if self._before is _MISSING:
             del kernel.debugger
@@ -144,6 +151,9 @@ class KernelDebugger:
                 for one in lines
             ]
             self.session.engine.breakpoints.set_lines(path, specs, keep_extras=True)
+
+    def _is_asked_for(self) -> bool:
+        return self.session.is_attached or bool(self.session.engine.breakpoints.infos())
 
     def _break(self, *arguments: Any, **options: Any) -> Any:
         """Stop where `breakpoint()` is called; without a client, do what it did before."""
