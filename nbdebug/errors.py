@@ -149,6 +149,14 @@ class UnknownBreakpoint(ClientError):
     advice = "List the breakpoints with `%bp`."
 
 
+class Cancelled(ClientError):
+    """The client has cancelled the request."""
+
+    slug = "cancelled"
+    id = 110
+    advice = ""
+
+
 class TargetError(NbdebugError):
     """The user's code did it: it raised, took too long, or can't be reached."""
 

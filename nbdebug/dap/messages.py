@@ -179,6 +179,12 @@ class CompletionsArguments:
 
 
 @dataclass(frozen=True, slots=True)
+class CancelArguments:
+    request_id: int | None = None
+    progress_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SourceArguments:
     source: SourceArg | None = None
     source_reference: int = 0

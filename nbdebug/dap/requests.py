@@ -27,6 +27,8 @@ class Request[A]:
     run: Callable[[Any, A], Json | None]
     capabilities: Json = field(default_factory=dict)
     needs_start: bool = True
+    may_wait: bool = False
+    """True if it may run or wait for user code: it is then answered on the session's worker."""
 
 
 def initialize(session: "Session", arguments: m.InitializeArguments) -> Json:
@@ -153,8 +155,9 @@ def completions(session: "Session", arguments: m.CompletionsArguments) -> Json:
 
 
 def continue_(session: "Session", arguments: m.ThreadArguments) -> Json:
-    session.engine.stops.resume(session.thread(arguments.thread_id), arguments.single_thread)
-    return {"allThreadsContinued": not arguments.single_thread}
+    stops = session.engine.stops
+    all_run = stops.resume(session.thread(arguments.thread_id), arguments.single_thread)
+    return {"allThreadsContinued": all_run}
 
 
 def _step(kind: StepKind) -> Callable[["Session", m.ThreadArguments], None]:
@@ -168,6 +171,11 @@ def _step(kind: StepKind) -> Callable[["Session", m.ThreadArguments], None]:
 
 def pause(session: "Session", arguments: m.ThreadArguments) -> None:
     session.engine.stops.pause(arguments.thread_id)
+
+
+def cancel(session: "Session", arguments: m.CancelArguments) -> None:
+    if arguments.request_id is not None:
+        session.cancel(arguments.request_id)
 
 
 def source(session: "Session", arguments: m.SourceArguments) -> Json:
@@ -226,20 +234,24 @@ REQUESTS: dict[str, Request[Any]] = {
     "stackTrace": Request(
         m.StackTraceArguments, stack_trace, {"supportsDelayedStackTraceLoading": True}
     ),
-    "scopes": Request(m.ScopesArguments, scopes),
-    "variables": Request(m.VariablesArguments, variables),
-    "setVariable": Request(m.SetVariableArguments, set_variable, {"supportsSetVariable": True}),
+    "scopes": Request(m.ScopesArguments, scopes, may_wait=True),
+    "variables": Request(m.VariablesArguments, variables, may_wait=True),
+    "setVariable": Request(
+        m.SetVariableArguments, set_variable, {"supportsSetVariable": True}, may_wait=True
+    ),
     "evaluate": Request(
         m.EvaluateArguments,
         evaluate,
         {"supportsEvaluateForHovers": True, "supportsClipboardContext": True},
+        may_wait=True,
     ),
     "setExpression": Request(
-        m.SetExpressionArguments, set_expression, {"supportsSetExpression": True}
+        m.SetExpressionArguments, set_expression, {"supportsSetExpression": True}, may_wait=True
     ),
     "completions": Request(
-        m.CompletionsArguments, completions, {"supportsCompletionsRequest": True}
+        m.CompletionsArguments, completions, {"supportsCompletionsRequest": True}, may_wait=True
     ),
+    "cancel": Request(m.CancelArguments, cancel, {"supportsCancelRequest": True}),
     "continue": Request(
         m.ThreadArguments, continue_, {"supportsSingleThreadExecutionRequests": True}
     ),

@@ -15,6 +15,7 @@ from nbdebug.dap import messages
 from nbdebug.dap.log import MessageLog
 from nbdebug.dap.messages import Json
 from nbdebug.dap.requests import REQUESTS, Request
+from nbdebug.dap.worker import Worker
 from nbdebug.engine.engine import Engine
 from nbdebug.engine.locks import hold, new_lock
 from nbdebug.engine.model import BreakpointInfo, Limits, Location, Stop
@@ -43,22 +44,35 @@ class Session:
         self._send = send
         self._sequence = itertools.count(1)
         self._send_lock = new_lock()
+        self._worker = Worker()
 
     # -- requests
 
     def submit(self, request: object, reply: Callable[[Json], None]) -> None:
         """Have a request answered: ``reply`` is called once, now or later, on any thread."""
-        reply(self.handle(request))
+        command, sequence = _head_of(request)
+        entry = self.requests.get(command)
+        if entry is None or not entry.may_wait:
+            reply(self.handle(request))
+            return
+        self._worker.put(
+            sequence,
+            lambda: reply(self.handle(request)),
+            lambda: reply(self._taken_back(sequence, command)),
+        )
+
+    def cancel(self, sequence: int) -> None:
+        """End a request that isn't answered yet, if there is one; its answer says so."""
+        if not self._worker.take_back(sequence) and self._worker.is_doing(sequence):
+            self.engine.inspector.cancel()
 
     def handle(self, request: object) -> Json:
         """Answer one request. Never raises, and never waits on user code without a limit."""
         self.log.write("<-", request)
-        command, sequence = "", 0
+        command, sequence = _head_of(request)
         try:
             if not isinstance(request, dict):
                 raise errors.ClientError("A request must be an object.")
-            sequence = request["seq"] if isinstance(request.get("seq"), int) else 0
-            command = str(request.get("command", ""))
             body = self._run(command, request.get("arguments"))
         except errors.NbdebugError as error:
             reply = self._failure(sequence, command, error)
@@ -80,6 +94,11 @@ class Session:
         if entry.needs_start and not self.is_initialized:
             raise errors.NotStarted(f"`{command}` comes before `initialize`.")
         return entry.run(self, messages.parse(entry.arguments, arguments))
+
+    def _taken_back(self, sequence: int, command: str) -> Json:
+        reply = self._failure(sequence, command, errors.Cancelled("cancelled"))
+        self.log.write("->", reply)
+        return reply
 
     def _reply(self, sequence: int, command: str, success: bool) -> Json:
         return {
@@ -168,6 +187,10 @@ class Session:
         except Exception:
             self.log.write("!!", traceback.format_exc())
 
+    def close(self) -> None:
+        """End the session's thread."""
+        self._worker.close()
+
     # -- the engine's host
 
     def can_resume(self) -> bool:
@@ -176,6 +199,7 @@ class Session:
 
     def stopped(self, stop: Stop) -> None:
         """See Host."""
+        self._worker.relieve()  # it may be what it waits for that has stopped
         self.emit("stopped", messages.stopped_body(stop))
 
     def passed(self, stop: Stop) -> None:
@@ -195,3 +219,11 @@ class Session:
         if location is not None:
             body |= {"source": messages.source_body(location.path), "line": location.line}
         self.emit("output", body)
+
+
+def _head_of(request: object) -> tuple[str, int]:
+    """Return a request's command and number, as far as it has them."""
+    if not isinstance(request, dict):
+        return "", 0
+    sequence = request.get("seq")
+    return str(request.get("command", "")), sequence if type(sequence) is int else 0

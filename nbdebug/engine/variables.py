@@ -15,6 +15,7 @@ from functools import partial
 from types import FrameType
 from typing import Any
 
+from nbdebug import compat
 from nbdebug.engine import physical
 from nbdebug.engine.attributes import Classes, Group, Namespace
 from nbdebug.engine.bounded import Bounded, UserCode
@@ -133,6 +134,14 @@ class VariableStore:
         node = self._node(reference)
         self._begin()
         return self._list(node, max(start, 0), max(count, 0), filter)
+
+    def look(self, value: object, evaluate_name: str | None = None) -> Variable:
+        """Return the view of a value, made without running user code. Raises nothing."""
+        before, self._code.enabled = self._code.enabled, False
+        try:
+            return self.view("", value, evaluate_name)
+        finally:
+            self._code.enabled = before
 
     def view(
         self, name: str, value: object, evaluate_name: str | None = None, *, whole: bool = False
@@ -401,10 +410,7 @@ class _Locals:
         namespace = self._frame.f_locals
         if physical.is_a(namespace, dict):
             return dict(physical.pairs(namespace, 0, dict.__len__(namespace)))
-        if type(namespace) is _PROXY:
+        if type(namespace) is compat.FRAME_LOCALS_TYPE:
             return dict(namespace)
         # A class body whose metaclass prepared a mapping of its own.
         return self._code.run(lambda: dict(namespace))
-
-
-_PROXY = type(sys._getframe().f_locals)

@@ -7,7 +7,9 @@ the user's code while nothing is stopped runs on the main thread, when that is i
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from ipykernel.compiler import get_tmp_directory, get_tmp_hash_seed
@@ -23,6 +25,7 @@ from nbdebug.kernel import arguments as k
 from nbdebug.kernel.cells import Cells
 
 _IDLE_LIMIT_S = 2.0
+_LOOK_S = 0.2
 _GROUPS = ("special variables", "function variables", "class variables")
 
 
@@ -108,11 +111,24 @@ class KernelSession(Session):
         if not started.wait(_IDLE_LIMIT_S):
             started.set()
             raise errors.ThreadIsRunning("The kernel is busy, and nothing is stopped.")
-        if not done.wait(self.engine.inspector.limits.evaluate_s + 1):
-            raise errors.TookTooLong("The main thread didn't answer in time.")
+        left_s = self.engine.inspector.limits.evaluate_s + 1
+        while not done.wait(_LOOK_S):
+            left_s -= 0.0 if self.engine.stops.current is not None else _LOOK_S
+            if left_s <= 0:
+                raise errors.TookTooLong("The main thread didn't answer in time.")
         if failure:
             raise failure[0]
         return outcome[0]
+
+    @contextmanager
+    def without_input(self) -> Iterator[None]:
+        """While it lasts, `input()` says that it can't be answered, instead of waiting for it."""
+        kernel = self.kernel
+        before, kernel._allow_stdin = kernel._allow_stdin, False
+        try:
+            yield
+        finally:
+            kernel._allow_stdin = before
 
     def _publish(self, event: Json) -> None:
         kernel = self.kernel
@@ -209,9 +225,7 @@ def evaluate_(session: KernelSession, arguments: m.EvaluateArguments) -> Json:
         return {"result": m.sendable(result), **m.value_body(found)}
 
     def run() -> Json:
-        look = evaluate.look if context == "hover" else evaluate.evaluate
-        value = _bounded(session, lambda: look(text, _idle_frame(session)))
-        view = engine.inspector.view_of(value, text, context)
+        value, view = engine.inspector.evaluate_idle(text, _idle_frame(session), context)
         result = view.value
         if context == "repl":  # as a console prints it, and as ipykernel's tests expect
             result = value if type(value) is str else "" if value is None else result
@@ -255,16 +269,13 @@ KernelSession.requests = {
     "debugInfo": Request(m.Nothing, debug_info, needs_start=False),
     "inspectVariables": Request(m.Nothing, inspect_variables, needs_start=False),
     "richInspectVariables": Request(
-        k.RichInspectArguments, rich_inspect_variables, needs_start=False
+        k.RichInspectArguments, rich_inspect_variables, needs_start=False, may_wait=True
     ),
-    "copyToGlobals": Request(k.CopyToGlobalsArguments, copy_to_globals, needs_start=False),
-    "modules": Request(
-        m.ModulesArguments,
-        REQUESTS["modules"].run,
-        {"supportsModulesRequest": True},
-        needs_start=False,
+    "copyToGlobals": Request(
+        k.CopyToGlobalsArguments, copy_to_globals, needs_start=False, may_wait=True
     ),
-    "variables": Request(m.VariablesArguments, REQUESTS["variables"].run, needs_start=False),
-    "evaluate": Request(m.EvaluateArguments, evaluate_, REQUESTS["evaluate"].capabilities),
+    "modules": replace(REQUESTS["modules"], needs_start=False),
+    "variables": replace(REQUESTS["variables"], needs_start=False),
+    "evaluate": replace(REQUESTS["evaluate"], run=evaluate_),
     "nbdebug/setBreakpoint": Request(k.BreakpointArguments, set_breakpoint_condition),
 }
