@@ -562,7 +562,6 @@ def test_sources_and_modules(here: Kernel) -> None:
         ("setVariable", {"variablesReference": 1, "name": "x", "value": "1"}, "not-stopped"),
         ("launch", {"program": "x.py"}, "unknown-command"),
         ("restartFrame", {"frameId": 1}, "unknown-command"),
-        ("loadedSources", {}, "unknown-command"),
         ("dataBreakpointInfo", {"name": "x"}, "unknown-command"),
         ("setExceptionBreakpoints", {"filters": ["raised"]}, "not-supported"),
         ("terminate", {}, "not-stopped"),

@@ -60,6 +60,7 @@ class InitializeArguments:
     client_id: str = field(default="", metadata={"name": "clientID"})
     lines_start_at1: bool = True
     columns_start_at1: bool = True
+    path_format: typing.Literal["path", "uri"] = "path"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +71,19 @@ class RuleArg:
 
 
 @dataclass(frozen=True, slots=True)
+class PathMappingArg:
+    local_root: str
+    remote_root: str
+
+
+@dataclass(frozen=True, slots=True)
 class AttachArguments:
     stop_on_entry: bool = False
     just_my_code: bool | None = None
     rules: tuple[RuleArg, ...] | None = None
     stop_other_threads: bool | None = None
     condition_errors: typing.Literal["stop", "output"] | None = None
+    path_mappings: tuple[PathMappingArg, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +128,9 @@ class SetExceptionBreakpointsArguments:
 class BreakpointLocationsArguments:
     source: SourceArg
     line: int
+    column: int | None = None
     end_line: int | None = None
+    end_column: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,30 +313,38 @@ def function_spec(one: FunctionBreakpoint) -> BreakpointSpec:
     )
 
 
-def breakpoint_body(info: BreakpointInfo, path: str | None = None) -> Json:
-    """Return DAP's Breakpoint; ``path`` is the source's name as the client gave it."""
+def breakpoint_body(info: BreakpointInfo, source: Json | None = None) -> Json:
+    """Return DAP's Breakpoint; ``source`` is the source as the client knows it."""
     reasons = {BreakpointState.PENDING: "pending", BreakpointState.FAILED: "failed"}
-    path = path or info.path
+    if source is None and info.path:
+        source = source_body(info.path, cell=getattr(info.spec.target, "cell", ""))
     return without_nones(
         {
             "id": info.id,
             "verified": info.state is BreakpointState.BOUND,
             "line": info.line
             or (info.spec.target.line if isinstance(info.spec.target, LineTarget) else None),
-            "source": source_body(path) if path else None,
+            "source": source,
             "message": info.message or None,
             "reason": reasons.get(info.state),
         }
     )
 
 
-def source_body(path: str) -> Json:
-    """Return DAP's Source."""
-    return {"name": path.rpartition("/")[2] or path, "path": path, "sourceReference": 0}
+def source_body(path: str, reference: int = 0, cell: str = "") -> Json:
+    """Return DAP's Source. ``reference`` is for one whose text can only be had from us."""
+    return without_nones(
+        {
+            "name": path.rpartition("/")[2] or path,
+            "path": path,
+            "sourceReference": reference,
+            "adapterData": {"cellId": cell} if cell else None,
+        }
+    )
 
 
-def frame_body(frame: FrameInfo) -> Json:
-    """Return DAP's StackFrame."""
+def frame_body(frame: FrameInfo, reference: int = 0) -> Json:
+    """Return DAP's StackFrame; ``reference`` is its source's."""
     return without_nones(
         {
             "id": frame.id,
@@ -335,7 +353,7 @@ def frame_body(frame: FrameInfo) -> Json:
             "column": frame.column,
             "endLine": frame.end_line,
             "endColumn": frame.end_column,
-            "source": source_body(frame.path),
+            "source": source_body(frame.path, reference),
             "moduleId": frame.module or None,
             "presentationHint": None if frame.is_user_code else "subtle",
         }

@@ -81,6 +81,10 @@ class Cells:
         self._opaque.add(path)
         return path
 
+    def paths(self) -> list[str]:
+        """Return the file names of the cells that have run, the last one last."""
+        return [path for path in self._shell.compile._filename_map.copy() if self.is_cell(path)]
+
     def count(self, path: str) -> int:
         """Return how many of the cells that have run have this file name, so this text."""
         return sum(1 for one in self._paths.values() if one == path)

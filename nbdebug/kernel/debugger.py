@@ -110,6 +110,7 @@ class KernelDebugger:
         engine = self.session.engine
         engine.sources.is_cell = self.cells.is_cell
         engine.sources.transform = self.cells.transform
+        engine.loaded.cells = self.cells.paths
         engine.sources.cell_of = self.cells.cell_of
         engine.sources.cells_with = self.cells.count
         self.cells.shared = engine.breakpoints.judge_again
@@ -121,6 +122,7 @@ class KernelDebugger:
             internal_files=frozenset(getattr(self.kernel, "_kernel_modules", ())),
         )
         self.config.apply(engine)
+        self.session.path_mappings = lambda: self.config.mappings
         engine.start()
         self.shell.configurables.append(self.config)  # where %config looks
         self.session.log = MessageLog(self.config.log_dir or None)

@@ -82,6 +82,7 @@ class KernelSession(Session):
             self.engine.run_ended()
             if (opaque := self.cells.ended()) is not None:
                 self.engine.breakpoints.judge_again(opaque)
+            self.tell_sources()
 
     # -- what runs on the main thread
 
