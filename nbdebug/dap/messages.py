@@ -19,6 +19,7 @@ from nbdebug.engine.model import (
     FrameInfo,
     FunctionTarget,
     LineTarget,
+    Location,
     Scope,
     Stop,
     Variable,
@@ -61,6 +62,7 @@ class InitializeArguments:
     lines_start_at1: bool = True
     columns_start_at1: bool = True
     path_format: typing.Literal["path", "uri"] = "path"
+    supports_invalidated_event: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +188,11 @@ class CompletionsArguments:
     column: int
     line: int = 1
     frame_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LocationsArguments:
+    location_reference: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -389,6 +396,7 @@ def value_body(variable: Variable) -> Json:
             "namedVariables": variable.named_count or None,
             "indexedVariables": variable.indexed_count or None,
             "presentationHint": hint or None,
+            "valueLocationReference": variable.location or None,
         }
     )
 
@@ -397,6 +405,8 @@ def variable_body(variable: Variable, summarize_type: bool = False) -> Json:
     """Return DAP's Variable; ``summarize_type`` puts the size of a container into its type."""
     texts = {"name": sendable(variable.name), "value": sendable(variable.value)}
     body = {**texts, **value_body(variable)}
+    if summarize_type:
+        body.pop("valueLocationReference", None)  # nothing that this client could open
     if summarize_type and variable.reference:
         body["type"] = _summary(variable)
     body["evaluateName"] = sendable(variable.evaluate_name or "")
@@ -408,6 +418,14 @@ def _summary(variable: Variable) -> str:
         return variable.value[:_SUMMARY_CHARS]
     count = variable.indexed_count
     return f"{variable.type} ({count})" if count and variable.type else variable.type
+
+
+def output_body(text: str, category: str, location: Location | None) -> Json:
+    """Return the body of DAP's output event."""
+    body: Json = {"category": category, "output": sendable(text)}
+    if location is not None:
+        body |= {"source": source_body(location.path), "line": location.line}
+    return body
 
 
 def stopped_body(stop: Stop) -> Json:

@@ -13,6 +13,7 @@ from nbdebug.dap import messages as m
 from nbdebug.dap.messages import Json
 from nbdebug.dap.paths import Edge, Mapping
 from nbdebug.engine import modules as loaded_modules
+from nbdebug.engine.evaluate import is_place
 from nbdebug.engine.model import StepKind
 from nbdebug.engine.usercode import Rule
 
@@ -33,6 +34,7 @@ class Request[A]:
 
 
 def initialize(session: "Session", arguments: m.InitializeArguments) -> Json:
+    session.takes_invalidated = arguments.supports_invalidated_event
     session.initialize(arguments.client_id)
     session.edge = Edge(
         session.path_mappings(),
@@ -149,6 +151,7 @@ def set_variable(session: "Session", arguments: m.SetVariableArguments) -> Json:
     new = session.engine.inspector.set_variable(
         arguments.variables_reference, arguments.name, arguments.value
     )
+    session.invalidate_variables()
     return {"value": m.sendable(new.value), **m.value_body(new)}
 
 
@@ -156,6 +159,8 @@ def evaluate(session: "Session", arguments: m.EvaluateArguments) -> Json:
     found = session.engine.inspector.evaluate(
         arguments.expression, arguments.frame_id, arguments.context
     )
+    if arguments.context == "repl" and not is_place(arguments.expression):
+        session.invalidate_variables()
     return {"result": m.sendable(found.value), **m.value_body(found)}
 
 
@@ -163,6 +168,7 @@ def set_expression(session: "Session", arguments: m.SetExpressionArguments) -> J
     new = session.engine.inspector.set_expression(
         arguments.expression, arguments.value, arguments.frame_id
     )
+    session.invalidate_variables()
     return {"value": m.sendable(new.value), **m.value_body(new)}
 
 
@@ -190,6 +196,11 @@ def _step(kind: StepKind) -> Callable[["Session", m.ThreadArguments], None]:
 
 def pause(session: "Session", arguments: m.ThreadArguments) -> None:
     session.engine.stops.pause(arguments.thread_id)
+
+
+def locations(session: "Session", arguments: m.LocationsArguments) -> Json:
+    found = session.engine.inspector.location(arguments.location_reference)
+    return {"source": m.source_body(found.path), "line": found.line}
 
 
 def cancel(session: "Session", arguments: m.CancelArguments) -> None:
@@ -277,6 +288,7 @@ REQUESTS: dict[str, Request[Any]] = {
     "completions": Request(
         m.CompletionsArguments, completions, {"supportsCompletionsRequest": True}, may_wait=True
     ),
+    "locations": Request(m.LocationsArguments, locations),
     "cancel": Request(m.CancelArguments, cancel, {"supportsCancelRequest": True}),
     "continue": Request(
         m.ThreadArguments, continue_, {"supportsSingleThreadExecutionRequests": True}

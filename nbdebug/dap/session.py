@@ -15,6 +15,7 @@ from nbdebug.dap import messages
 from nbdebug.dap.log import MessageLog
 from nbdebug.dap.messages import Json
 from nbdebug.dap.paths import Edge, Mapping
+from nbdebug.dap.output import OutputBuffer
 from nbdebug.dap.requests import REQUESTS, Request
 from nbdebug.dap.worker import Worker
 from nbdebug.engine.engine import Engine
@@ -45,11 +46,16 @@ class Session:
         self.path_mappings: Callable[[], tuple[Mapping, ...]] = tuple
         """Gives the mappings for a client that brings none."""
         self.watches_sources = False
+        self.takes_invalidated = False
         self.log = MessageLog(None)
         self._send = send
         self._sequence = itertools.count(1)
         self._send_lock = new_lock()
-        self._worker = Worker()
+        self._start_threads()
+
+    def _start_threads(self) -> None:
+        self._output = OutputBuffer(self.send_logged, self.watch_output)
+        self._worker = Worker("nbdebug-requests")
 
     # -- requests
 
@@ -182,6 +188,7 @@ class Session:
 
     def emit(self, event: str, body: Json | None = None) -> None:
         """Send an event, in the order of the calls. What fails in sending is logged, not raised."""
+        self._output.flush()
         hold(self._send_lock, lambda: self._emit(event, body))
 
     def _emit(self, event: str, body: Json | None) -> None:
@@ -194,9 +201,15 @@ class Session:
         except Exception:
             self.log.write("!!", traceback.format_exc())
 
+    def invalidate_variables(self) -> None:
+        """Tell a client that understands it that what it shows of variables may be out of date."""
+        if self.takes_invalidated:
+            self.emit("invalidated", {"areas": ["variables"]})
+
     def close(self) -> None:
-        """End the session's thread."""
+        """End the session's threads."""
         self._worker.close()
+        self._output.close()
 
     # -- sources
 
@@ -242,11 +255,29 @@ class Session:
         self.emit("breakpoint", {"reason": reason, "breakpoint": messages.breakpoint_body(info)})
 
     def output(self, text: str, category: str, location: Location | None) -> None:
-        """See Host."""
-        body: Json = {"category": category, "output": messages.sendable(text) + "\n"}
-        if location is not None:
-            body |= {"source": self.source_body(location.path), "line": location.line}
-        self.emit("output", body)
+        """See Host. Log messages that come fast are sent together."""
+        if location is not None and category == "console":
+            self._output.add(text, location)
+        else:
+            self.emit("output", messages.output_body(text + "\n", category, location))
+
+    def forget_parent(self) -> None:
+        """See Host. Another thread may have held a lock at the fork."""
+        self.watch_output(False)
+        self._send_lock = new_lock()
+        self._start_threads()
+
+    def flush_output(self) -> None:
+        """Send now what was logged."""
+        self._output.flush()
+
+    def watch_output(self, waits: bool) -> None:
+        """Take note that logged lines begin to wait, or are about to be sent."""
+
+    def send_logged(self, text: str, location: Location) -> None:
+        """Send lines that were logged at one place."""
+        body = messages.output_body(text, "console", location)
+        hold(self._send_lock, lambda: self._emit("output", body))
 
 
 def _head_of(request: object) -> tuple[str, int]:

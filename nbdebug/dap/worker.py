@@ -1,9 +1,9 @@
-"""The thread that answers what may wait for user code, so that all else is answered meanwhile.
+"""A thread that does what must not keep others waiting: requests that run user code, say.
 
-Owns one queue and the thread that empties it, in order; knows nothing of requests.
+Owns one queue and the thread that empties it, in order; knows nothing of its jobs.
 
-Threads: any may call. The worker ("nbdebug-requests", a daemon) is started by the first job and
-ends after some idle seconds. `relieve` has another one take over the queue while this one still
+Threads: any may call. The worker, a daemon, is started by the first job and ends after some idle
+seconds. `relieve` has another one take over the queue while this one still
 waits: the answer to what it waits for may depend on jobs that come later.
 """
 
@@ -22,7 +22,8 @@ Job = Callable[[], None]
 class Worker:
     """Does jobs one after another; ``key`` names a job for `take_back` and `is_doing`."""
 
-    def __init__(self, idle_s: float = _IDLE_S) -> None:
+    def __init__(self, name: str, idle_s: float = _IDLE_S) -> None:
+        self._name = name
         self._idle_s = idle_s
         self._jobs: deque[tuple[object, Job, Job]] = deque()
         self._signal: queue.SimpleQueue[None] = queue.SimpleQueue()
@@ -71,7 +72,7 @@ class Worker:
         self._signal.put(None)
 
     def _start(self) -> None:
-        self._thread = threading.Thread(target=self._run, name="nbdebug-requests", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
         # pydevd and our own engine leave threads alone that carry these.
         self._thread.pydev_do_not_trace = True  # type: ignore[attr-defined]
         self._thread.is_pydev_daemon_thread = True  # type: ignore[attr-defined]

@@ -17,7 +17,7 @@ from nbdebug import errors
 from nbdebug.engine import evaluate, looking
 from nbdebug.engine.bounded import Bounded
 from nbdebug.engine.evaluate import Frame
-from nbdebug.engine.model import FrameInfo, Limits, Scope, ThreadInfo, Variable
+from nbdebug.engine.model import FrameInfo, Limits, Location, Scope, ThreadInfo, Variable
 from nbdebug.engine.reentry import with_events
 from nbdebug.engine.stacks import Stacks
 from nbdebug.engine.stops import Stops
@@ -107,6 +107,11 @@ class Inspector:
             # A page of values each of whose repr takes as long as it may.
             _LOOK_LIMIT_S + self._limits.repr_s * 20,
         )
+
+    def location(self, reference: int) -> Location:
+        """Return the place that a `Variable.location` refers to. Raises StaleReference."""
+        stopped = self._stops.current is not None
+        return (self._variables if stopped else self._idle_variables).location(reference)
 
     def set_variable(self, reference: int, name: str, value: str) -> Variable:
         """Assign to a child of a reference the value of an expression in the stopped frame.
@@ -233,7 +238,10 @@ class Inspector:
 
     def text(self, value: object) -> str:
         """Return a bounded text of a value, as a log message shows it."""
-        return value if type(value) is str else self._variables.text(value)
+        kind = type(value)
+        if kind is str or kind is float or (kind is int and -_LONG < value < _LONG):  # type: ignore[operator]
+            return str(value)
+        return self._variables.text(value)
 
     def close(self) -> None:
         """Void every reference and end the watchdog."""

@@ -190,6 +190,7 @@ class KernelDebugger:
             print(f"nbdebug: the stock debugger didn't disconnect: {error!r}", file=sys.stderr)
         self.session.initialize("jupyterlab")
         self.session.is_attached = True
+        self.session.emit("capabilities", {"capabilities": self.session.capabilities()})
         for path, lines in breakpoints.items():
             specs = [
                 BreakpointSpec(

@@ -23,6 +23,7 @@ from nbdebug.engine import evaluate
 from nbdebug.engine.model import BreakpointInfo, FunctionTarget, Limits, Location, Stop
 from nbdebug.kernel import arguments as k
 from nbdebug.kernel.cells import Cells
+from nbdebug.kernel.streams import Ordered
 
 _IDLE_LIMIT_S = 2.0
 _LOOK_S = 0.2
@@ -33,12 +34,12 @@ class KernelSession(Session):
     """Serves the debug requests of one kernel."""
 
     def __init__(self, kernel: Any, cells: Cells, limits: Limits) -> None:
+        # The kernel's own: what the user's code redirects isn't ours to write into.
+        self._ordered, self._stderr = Ordered(sys.stdout, self.flush_output), sys.stderr
         super().__init__(self._publish, limits)
         self.kernel = kernel
         self.cells = cells
         self._told: set[tuple[int, ...]] = set()
-        # The kernel's own: what the user's code redirects isn't ours to write into.
-        self._stdout, self._stderr = sys.stdout, sys.stderr
 
     # -- the engine's host
 
@@ -67,8 +68,22 @@ class KernelSession(Session):
     def output(self, text: str, category: str, location: Location | None) -> None:
         """Show log messages in the cell's output too, where the client doesn't show events."""
         super().output(text, category, location)
+        is_logged = location is not None and category == "console"
+        if not (is_logged or self.shows_output_events):
+            print(m.sendable(text), file=self._stderr)
+
+    def watch_output(self, waits: bool) -> None:
+        """Have the user's next output come after the logged lines that wait for theirs."""
+        if not waits:
+            self._ordered.let_go()
+        elif not self.shows_output_events:
+            self._ordered.hold()
+
+    def send_logged(self, text: str, location: Location) -> None:
+        """Write log messages into the cell's output too, where the client doesn't show events."""
+        super().send_logged(text, location)
         if not self.shows_output_events:
-            print(m.sendable(text), file=self._stdout if category == "console" else self._stderr)
+            self._ordered.write(m.sendable(text))
 
     def run_starts(self) -> None:
         """Take note that a cell starts."""
@@ -83,6 +98,7 @@ class KernelSession(Session):
             if (opaque := self.cells.ended()) is not None:
                 self.engine.breakpoints.judge_again(opaque)
             self.tell_sources()
+        self.flush_output()
 
     # -- what runs on the main thread
 
@@ -221,9 +237,10 @@ def evaluate_(session: KernelSession, arguments: m.EvaluateArguments) -> Json:
     engine = session.engine
     text, context = arguments.expression, arguments.context
     if engine.stops.current is not None:
-        found = engine.inspector.evaluate(text, arguments.frame_id, context)
-        result = "" if context == "repl" and found.type == "NoneType" else found.value
-        return {"result": m.sendable(result), **m.value_body(found)}
+        found = REQUESTS["evaluate"].run(session, arguments) or {}
+        if context == "repl" and found["type"] == "NoneType":
+            found["result"] = ""
+        return found
 
     def run() -> Json:
         value, view = engine.inspector.evaluate_idle(text, _idle_frame(session), context)
