@@ -14,8 +14,8 @@ from nbdebug import errors
 from nbdebug.dap import messages
 from nbdebug.dap.log import MessageLog
 from nbdebug.dap.messages import Json
-from nbdebug.dap.paths import Edge, Mapping
 from nbdebug.dap.output import OutputBuffer
+from nbdebug.dap.paths import Edge, Mapping
 from nbdebug.dap.requests import REQUESTS, Request
 from nbdebug.dap.worker import Worker
 from nbdebug.engine.engine import Engine

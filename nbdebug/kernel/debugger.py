@@ -209,7 +209,8 @@ class KernelDebugger:
     def _break(self, *arguments: Any, **options: Any) -> Any:
         """Stop where `breakpoint()` is called; without a client, do what it did before."""
         own = not arguments and not options and "PYTHONBREAKPOINT" not in os.environ
-        if not (own and self.session.can_resume()):
+        # In a forked child the client isn't there, and the engine is off.
+        if not (own and self.session.can_resume() and self.session.engine.is_started):
             return self._before_breakpoint(*arguments, **options)
         self.session.engine.stops.stop_after(sys._getframe(1))
         return None
