@@ -556,7 +556,6 @@ def test_sources_and_modules(here: Kernel) -> None:
         ("setVariable", {"variablesReference": 1, "name": "x", "value": "1"}, "not-stopped"),
         ("restart", {"program": "x.py"}, "unknown-command"),
         ("restartFrame", {"frameId": 1}, "unknown-command"),
-        ("loadedSources", {}, "unknown-command"),
         ("dataBreakpointInfo", {"name": "x"}, "unknown-command"),
         ("setExceptionBreakpoints", {"filters": ["raised"]}, "not-supported"),
         ("terminate", {}, "not-stopped"),
@@ -809,17 +808,6 @@ def test_the_kernels_own_calls_of_a_library_are_no_hits(here: Kernel) -> None:
     here.run_to_stop("json.loads('1')")
     assert here.where()[0] == "loads"
     here.resume()
-
-
-def test_a_line_of_a_cell_magics_cell_is_refused_with_the_reason(here: Kernel) -> None:
-    code = "%%time\nx = 1\ny = 2\n"
-    path = here.ask("dumpCell", code=code)["sourcePath"]
-    [found] = here.ask("setBreakpoints", source={"path": path}, breakpoints=[{"line": 2}])[
-        "breakpoints"
-    ]
-    assert (found["verified"], found["reason"]) == (False, "failed")
-    assert "`%%time`" in found["message"]
-    assert here.run(code)["status"] == "ok"
 
 
 def test_the_repl_shows_a_value_as_a_console_does_and_long_ones_cut(here: Kernel) -> None:

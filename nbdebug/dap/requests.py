@@ -5,12 +5,13 @@ body. What a client is told of our capabilities is gathered from here.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from nbdebug import errors
 from nbdebug.dap import messages as m
 from nbdebug.dap.messages import Json
+from nbdebug.dap.paths import Edge, Mapping
 from nbdebug.engine import modules as loaded_modules
 from nbdebug.engine.evaluate import is_place
 from nbdebug.engine.model import StepKind
@@ -36,6 +37,12 @@ def initialize(session: "Session", arguments: m.InitializeArguments) -> Json:
     session.takes_start_debugging = arguments.supports_start_debugging_request
     session.takes_invalidated = arguments.supports_invalidated_event
     session.initialize(arguments.client_id)
+    session.edge = Edge(
+        session.path_mappings(),
+        uses_uris=arguments.path_format == "uri",
+        first_line=int(arguments.lines_start_at1),
+        first_column=int(arguments.columns_start_at1),
+    )
     return session.capabilities()
 
 
@@ -49,6 +56,9 @@ def attach(session: "Session", arguments: m.AttachArguments) -> None:
     if arguments.condition_errors is not None:
         reports = session.engine.breakpoints.reports
         reports.stop_on_condition_error = arguments.condition_errors == "stop"
+    if arguments.path_mappings is not None:
+        found = (Mapping(one.local_root, one.remote_root) for one in arguments.path_mappings)
+        session.edge = replace(session.edge, mappings=tuple(found))
     session.attach(arguments.stop_on_entry)
 
 
@@ -66,9 +76,12 @@ def terminate(session: "Session", arguments: m.Nothing) -> None:
 
 def set_breakpoints(session: "Session", arguments: m.SetBreakpointsArguments) -> Json:
     path = _path(arguments.source)
-    specs = [m.line_spec(path, one) for one in arguments.breakpoints]
-    infos = session.engine.breakpoints.set_lines(path, specs, keep_extras=session.sends_lines_only)
-    return {"breakpoints": [m.breakpoint_body(info, path) for info in infos]}
+    specs = [m.line_spec(arguments.source, one) for one in arguments.breakpoints]
+    infos = session.engine.breakpoints.set_lines(
+        path, specs, keep_extras=session.sends_lines_only, cell=arguments.source.cell
+    )
+    source_ = m.source_body(path, session.reference_of(path), arguments.source.cell)
+    return {"breakpoints": [m.breakpoint_body(info, source_) for info in infos]}
 
 
 def set_function_breakpoints(
@@ -90,12 +103,17 @@ def set_exception_breakpoints(
 def breakpoint_locations(session: "Session", arguments: m.BreakpointLocationsArguments) -> Json:
     path = _path(arguments.source)
     try:
-        table = session.engine.sources.table_of_text(path)
+        columns = session.engine.sources.columns_of_text(path)
     except SyntaxError as error:
         raise errors.SourceUnavailable(f"{path} doesn't compile: {error.msg}.") from None
-    last = arguments.end_line or arguments.line
+    first = arguments.line, arguments.column or 0
+    last = arguments.end_line or arguments.line, arguments.end_column or float("inf")
     return {
-        "breakpoints": [{"line": n} for n in sorted(table.lines) if arguments.line <= n <= last]
+        "breakpoints": [
+            {"line": line, "column": column}
+            for line, column in sorted(columns.items())
+            if first <= (line, column) <= last
+        ]
     }
 
 
@@ -108,7 +126,10 @@ def stack_trace(session: "Session", arguments: m.StackTraceArguments) -> Json:
         session.thread(arguments.thread_id), arguments.start_frame, arguments.levels
     )
     return {
-        "stackFrames": [m.frame_body(frame, session.is_brief) for frame in frames],
+        "stackFrames": [
+            m.frame_body(frame, session.reference_of(frame.path), session.is_brief)
+            for frame in frames
+        ],
         "totalFrames": depth,
     }
 
@@ -190,10 +211,12 @@ def cancel(session: "Session", arguments: m.CancelArguments) -> None:
 
 
 def source(session: "Session", arguments: m.SourceArguments) -> Json:
-    if arguments.source is None:
-        raise errors.BadArguments("`arguments.source` is missing.")
+    source_ = arguments.source or m.SourceArg()
+    sources = session.engine.sources
+    reference = source_.source_reference or arguments.source_reference
+    path = sources.path_of(reference) if reference > 0 else _path(source_)
     return {
-        "content": session.engine.sources.text(_path(arguments.source)),
+        "content": sources.text(path),
         "mimeType": "text/x-python",
     }
 
@@ -203,6 +226,11 @@ def modules(session: "Session", arguments: m.ModulesArguments) -> Json:
     found = [{"id": n, "name": n, "path": file} for n, file in files if file.endswith(".py")]
     end = arguments.start_module + arguments.module_count if arguments.module_count else None
     return {"modules": found[arguments.start_module : end], "totalModules": len(found)}
+
+
+def loaded_sources(session: "Session", arguments: m.Nothing) -> Json:
+    session.watches_sources = True
+    return {"sources": [session.source_body(path) for path in session.engine.loaded.look_again()]}
 
 
 def _path(source_: m.SourceArg) -> str:
@@ -275,5 +303,6 @@ REQUESTS: dict[str, Request[Any]] = {
     "stepOut": Request(m.ThreadArguments, _step(StepKind.OUT)),
     "pause": Request(m.ThreadArguments, pause),
     "source": Request(m.SourceArguments, source),
+    "loadedSources": Request(m.Nothing, loaded_sources, {"supportsLoadedSourcesRequest": True}),
     "modules": Request(m.ModulesArguments, modules, {"supportsModulesRequest": True}),
 }

@@ -15,6 +15,7 @@ from nbdebug.dap import messages
 from nbdebug.dap.log import MessageLog
 from nbdebug.dap.messages import Json
 from nbdebug.dap.output import OutputBuffer
+from nbdebug.dap.paths import Edge, Mapping
 from nbdebug.dap.requests import REQUESTS, Request
 from nbdebug.dap.worker import Worker
 from nbdebug.engine.engine import Engine
@@ -41,6 +42,10 @@ class Session:
         self.client_id = ""
         self.is_initialized = False
         self.is_attached = False
+        self.edge = Edge()
+        self.path_mappings: Callable[[], tuple[Mapping, ...]] = tuple
+        """Gives the mappings for a client that brings none."""
+        self.watches_sources = False
         self.takes_invalidated = False
         self.takes_start_debugging = False
         self.log = MessageLog(None)
@@ -115,7 +120,9 @@ class Session:
             raise errors.UnknownCommand(f"nbdebug doesn't answer `{command}`.")
         if entry.needs_start and not self.is_initialized:
             raise errors.NotStarted(f"`{command}` comes before `initialize`.")
-        return entry.run(self, messages.parse(entry.arguments, arguments))
+        parsed = messages.parse(entry.arguments, self.edge.received(arguments))
+        body: Json | None = self.edge.told(entry.run(self, parsed))
+        return body
 
     def _taken_back(self, sequence: int, command: str) -> Json:
         reply = self._failure(sequence, command, errors.Cancelled("cancelled"))
@@ -173,7 +180,7 @@ class Session:
             self.engine.stops.interrupt()
         self.engine.stops.resume_all()
         if self.is_initialized:
-            self.is_initialized = False
+            self.is_initialized = self.watches_sources = False
             self.emit("terminated")
 
     def client_left(self) -> None:
@@ -235,7 +242,7 @@ class Session:
     def _emit(self, event: str, body: Json | None) -> None:
         message: Json = {"seq": next(self._sequence), "type": "event", "event": event}
         if body is not None:
-            message["body"] = body
+            message["body"] = self.edge.told(body)
         self._send_message(message)
 
     def _send_message(self, message: Json) -> None:
@@ -263,6 +270,26 @@ class Session:
         self._worker.close()
         self._output.close()
 
+    # -- sources
+
+    def reference_of(self, path: str) -> int:
+        """Return the sourceReference of a source that has no file, 0 for one that has.
+
+        JupyterLab goes by the path, and asks for a text only where it has none.
+        """
+        return 0 if self.sends_lines_only else self.engine.sources.reference_of(path)
+
+    def source_body(self, path: str) -> Json:
+        """Return DAP's Source as this client is told it."""
+        return messages.source_body(path, self.reference_of(path))
+
+    def tell_sources(self) -> None:
+        """Tell a client that has asked for the sources which have come, changed or gone since."""
+        if not (self.watches_sources and self.is_attached):
+            return
+        for reason, path in self.engine.loaded.changes():
+            self.emit("loadedSource", {"reason": reason, "source": self.source_body(path)})
+
     # -- the engine's host
 
     def can_resume(self) -> bool:
@@ -272,6 +299,7 @@ class Session:
     def stopped(self, stop: Stop) -> None:
         """See Host."""
         self._worker.relieve()  # it may be what it waits for that has stopped
+        self.tell_sources()
         self.emit("stopped", messages.stopped_body(stop))
 
     def passed(self, stop: Stop) -> None:

@@ -14,11 +14,12 @@ from types import CodeType, FrameType
 
 from nbdebug.engine import modules, monitor
 from nbdebug.engine.checks import Breakpoint, Check, Hit, Reports, check_of
-from nbdebug.engine.model import BreakpointState, FunctionTarget, ModuleTarget
+from nbdebug.engine.model import BreakpointState, FunctionTarget, LineTarget, ModuleTarget
 from nbdebug.engine.monitor import Monitor
 from nbdebug.engine.placement import (
     names_function,
     path_of,
+    say_who_shares,
     settle,
     settle_function,
     table_for,
@@ -109,7 +110,7 @@ class Bindings:
         if starts and frame is not None:
             self._resolve_modules(code, frame)
         path = self._sources.canonical(code.co_filename)
-        here = [breakpoint_ for breakpoint_ in self.lines_in(path) if breakpoint_.is_live]
+        here = [b for b in self.lines_in(path) if b.is_live and self._is_for(b, code)]
         if here:
             if starts:
                 self._start_counting(path, here)
@@ -130,6 +131,12 @@ class Bindings:
         ]
 
     # -- inside
+
+    def _is_for(self, breakpoint_: Breakpoint, code: CodeType) -> bool:
+        """False for a breakpoint of one cell in code of another that has the same text."""
+        target = breakpoint_.spec.target
+        cell = target.cell if isinstance(target, LineTarget) else ""
+        return not cell or self._sources.cell_of(code) == cell
 
     def _functions(self) -> list[Breakpoint]:
         return [b for b in self._every() if isinstance(b.spec.target, FunctionTarget)]
@@ -181,11 +188,14 @@ class Bindings:
             if breakpoint_.state is BreakpointState.BOUND and not reread:
                 continue
             table = table or (table_of_code(code) if reread else table_for(code, self._sources))
-            if wanted_line(breakpoint_.spec) > table.last and not is_top_level(code):
+            # A function's lines aren't the file's, nor a statement's its cell's.
+            is_whole = is_top_level(code) and not self._sources.is_cell(code.co_filename)
+            if wanted_line(breakpoint_.spec) > table.last and not is_whole:
                 continue
             before = breakpoint_.info()
             breakpoint_.path = self._sources.canonical(code.co_filename)
             settle(breakpoint_, table)
+            say_who_shares(breakpoint_, self._sources)
             if breakpoint_.info() != before:
                 self._reports.changed(breakpoint_.info(), "changed")
 
@@ -245,11 +255,13 @@ class Bindings:
     def _is_first_statement(self, code: CodeType, line: int) -> bool:
         """False for a cell's statement on a line where one before it in the same run begins.
 
-        IPython compiles each statement of a cell on its own; `a; b; c` is one line to the user.
+        IPython compiles each statement of a cell on its own; `a; b; c` is one line to the user. A
+        magic may run its body several times, each compiled anew.
         """
         if not (is_top_level(code) and self._sources.is_cell(code.co_filename)):
             return True
-        return self._first_statements.setdefault((code.co_filename, line), code) is code
+        first = self._first_statements.setdefault((code.co_filename, line), code)
+        return first is code or first == code
 
     def _found_function(self, breakpoint_: Breakpoint, code: CodeType) -> None:
         if breakpoint_.state is BreakpointState.PENDING:

@@ -39,17 +39,18 @@ class Breakpoints:
 
     @locked
     def set_lines(
-        self, path: str, specs: Sequence[BreakpointSpec], keep_extras: bool
+        self, path: str, specs: Sequence[BreakpointSpec], keep_extras: bool, cell: str = ""
     ) -> list[BreakpointInfo]:
         """Make ``specs`` the client's breakpoints in the source ``path``; return each as it is.
 
         One that was there keeps its id and hits. With ``keep_extras`` a plain spec keeps the
-        condition, hit condition and log message that the line already has.
+        condition, hit condition and log message that the line already has. ``cell`` is the id of
+        the one cell whose breakpoints they are, if others have the same path.
         """
         there = [
             b
             for b in self.bindings.lines_in(self._sources.canonical(path))
-            if isinstance(b.spec.target, LineTarget)
+            if isinstance(b.spec.target, LineTarget) and b.spec.target.cell == cell
         ]
         kept: list[Breakpoint] = []
         for spec in specs:
@@ -118,6 +119,18 @@ class Breakpoints:
     def infos(self) -> list[BreakpointInfo]:
         """Return all breakpoints in the order in which they were set."""
         return [b.info() for b in self._all.values()]
+
+    @locked
+    def judge_again(self, path: str) -> None:
+        """Look at the breakpoints in a source once more: more is known of it now."""
+        found = self.bindings.lines_in(self._sources.canonical(path))
+        for breakpoint_ in found:
+            before = breakpoint_.info()
+            judge(breakpoint_, self._sources)
+            if breakpoint_.info() != before:
+                self.reports.changed(breakpoint_.info(), "changed")
+        if found:
+            self.bindings.refresh()
 
     # -- what events ask
 

@@ -15,6 +15,7 @@ from nbdebug import errors
 from nbdebug.engine.breakpoints import Breakpoints
 from nbdebug.engine.checks import Reports
 from nbdebug.engine.inspection import Inspector
+from nbdebug.engine.loaded import LoadedSources
 from nbdebug.engine.model import BreakpointInfo, Limits, Location
 from nbdebug.engine.monitor import Monitor
 from nbdebug.engine.sources import Sources
@@ -43,6 +44,7 @@ class Engine:
 
     def __init__(self, host: Host, limits: Limits | None = None) -> None:
         self.sources = Sources()
+        self.loaded = LoadedSources()
         self.user_code = UserCode()
         self.threads = Threads()
         self._host = host

@@ -65,10 +65,14 @@ class BreakpointState(Enum):
 
 @dataclass(frozen=True, slots=True)
 class LineTarget:
-    """A line of a file or cell. ``path`` is absolute, or a cell's file name."""
+    """A line of a file or cell. ``path`` is absolute, or a cell's file name.
+
+    ``cell`` is the id of the one cell that is meant, where several have the same text and so path.
+    """
 
     path: str
     line: int
+    cell: str = ""
 
     def __str__(self) -> str:
         return f"{self.path}:{self.line}"

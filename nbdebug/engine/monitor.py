@@ -171,6 +171,11 @@ class Monitor:
         return weakref.ref(code, forget)
 
 
+def is_profiled() -> bool:
+    """True while cProfile, or another that takes the profilers' id, is on."""
+    return _monitoring.get_tool(_monitoring.PROFILER_ID) is not None
+
+
 def _claim() -> int:
     for tool_id in compat.MONITORING_TOOL_IDS:
         if _monitoring.get_tool(tool_id) is None:

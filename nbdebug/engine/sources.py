@@ -44,10 +44,15 @@ class Sources:
     def __init__(self) -> None:
         self._canonical: dict[str, str] = {}
         self._ran: set[str] = set()
+        self._references: list[str] = []
         self.transform: Callable[[str, str], str] = lambda path, text: text
         """Turns (path, text) into what is compiled; the kernel puts IPython's transform here."""
         self.is_cell: Callable[[str], bool] = lambda path: False
         """Says whether a path is a cell's; the kernel knows their names."""
+        self.cell_of: Callable[[CodeType], str] = lambda code: ""
+        """Gives the id of the cell that defined some code, "" where it isn't known."""
+        self.cells_with: Callable[[str], int] = lambda path: 0
+        """Counts the cells that have run and have this path, so the same text."""
         self.is_library: Callable[[str], bool] = lambda path: False
         """Says whether a path is no code of the user's."""
 
@@ -71,10 +76,33 @@ class Sources:
             except OSError:
                 pass
         # What was run last under this name: IPython puts each cell there, exec'd code its text.
-        lines = linecache.getlines(path)
-        if not lines:
+        text = "".join(linecache.getlines(path)) or modules.text_in_archive(path)
+        if not text:
             raise errors.SourceUnavailable(f"The text of {path} can't be had.")
-        return "".join(lines)
+        return text
+
+    def reference_of(self, path: str) -> int:
+        """Return a number by which the text of ``path`` can be asked for; 0 if it is a file's.
+
+        0 too where there is no text. A number means the same source as long as the engine lives.
+        """
+        if not path.startswith("<") and os.path.exists(path):
+            return 0
+        if path in self._references:
+            return self._references.index(path) + 1
+        if len(self._references) >= _REMEMBERED or not self._has_text(path):
+            return 0
+        self._references.append(path)
+        return len(self._references)
+
+    def path_of(self, reference: int) -> str:
+        """Return the source of a number that `reference_of` gave. Raises SourceUnavailable."""
+        if not 0 < reference <= len(self._references):
+            raise errors.SourceUnavailable(f"There is no source {reference}.")
+        return self._references[reference - 1]
+
+    def _has_text(self, path: str) -> bool:
+        return bool(linecache.getlines(path) or modules.text_in_archive(path))
 
     def is_known_to_have_run(self, path: str) -> bool:
         """True if code of this source has run or is loaded as a module."""
@@ -100,6 +128,18 @@ class Sources:
         text = self.transform(path, self.text(path))
         flags = _ALLOW_TOP_LEVEL_AWAIT if self.is_cell(path) else 0
         return table_of_code(compile(text, path, "exec", flags=flags, dont_inherit=True))
+
+    def columns_of_text(self, path: str) -> dict[int, int]:
+        """Return the lines of the source's text that have code, with the column where each begins.
+
+        Raises as `table_of_text` does.
+        """
+        lines = self.text(path).splitlines()
+        return {
+            line: len(lines[line - 1]) - len(lines[line - 1].lstrip()) + 1
+            for line in self.table_of_text(path).lines
+            if line <= len(lines)
+        }
 
     def find(self, name: str) -> str:
         """Return the path that a user means by ``name``.

@@ -109,7 +109,7 @@ class Stepper:
         if frame is step.arriving:
             step.arriving = None
             same_line = step.follow is not None and line == step.last_line
-            step.home, step.follow, step.last_line = frame, None, line
+            step.home, step.follow, step.below, step.last_line = frame, None, None, line
             return not same_line
         if frame is step.home:
             step.last_line = line
@@ -132,6 +132,9 @@ class Stepper:
         step.home = None
         step.below = _called_by(caller, frame)
         self._monitor.arm(step.below.f_code, PURPOSE, monitor.PY_RETURN | monitor.PY_YIELD)
+        if _is_part_of(frame, caller) and step.kind is not StepKind.OUT:
+            step.follow, step.last_line = frame.f_code.co_filename, frame.f_lineno or 0
+            self._watch_starts()
         return None
 
     def enters(self, step: Step, frame: FrameType) -> None:
@@ -168,6 +171,12 @@ class Stepper:
 
 def _awaits(frame: FrameType) -> bool:
     return bool(frame.f_code.co_flags & _AWAITING)
+
+
+def _is_part_of(frame: FrameType, caller: FrameType) -> bool:
+    """True for a statement of a cell's body that the cell's own first line, a magic, runs."""
+    codes = frame.f_code, caller.f_code
+    return all(map(is_top_level, codes)) and codes[0].co_filename == codes[1].co_filename
 
 
 def _called_by(caller: FrameType, frame: FrameType) -> FrameType:

@@ -38,7 +38,7 @@ class KernelDebugger:
         self.shell = shell
         self.kernel = shell.kernel
         self.config = Nbdebug(parent=shell)
-        self.cells = Cells(shell)
+        self.cells = Cells(shell, self._is_asked_for)
         self.session = KernelSession(self.kernel, self.cells, self.config.limits)
         self._before: Any = _MISSING
         self._stock_available = stock._is_debugpy_available
@@ -123,6 +123,10 @@ class KernelDebugger:
         engine = self.session.engine
         engine.sources.is_cell = self.cells.is_cell
         engine.sources.transform = self.cells.transform
+        engine.loaded.cells = self.cells.paths
+        engine.sources.cell_of = self.cells.cell_of
+        engine.sources.cells_with = self.cells.count
+        self.cells.shared = engine.breakpoints.judge_again
         engine.inspector.hidden = self.cells.is_hidden
         engine.inspector.around = self.session.without_input
         engine.threads.is_service = _serves_kernel
@@ -131,6 +135,7 @@ class KernelDebugger:
             internal_files=frozenset(getattr(self.kernel, "_kernel_modules", ())),
         )
         self.config.apply(engine)
+        self.session.path_mappings = lambda: self.config.mappings
         engine.start()
         self.shell.configurables.append(self.config)  # where %config looks
         self.session.log = MessageLog(self.config.log_dir or None)
@@ -146,7 +151,9 @@ class KernelDebugger:
         self._before_breakpoint = sys.breakpointhook
         sys.breakpointhook = self._break
         self.cells.keep_leading_lines()
+        self.cells.bodies.install()
         self.shell.events.register("pre_execute", self.session.run_starts)
+        self.shell.events.register("pre_run_cell", self.cells.starts)
         self.shell.events.register("post_execute", self.session.run_ended)
         atexit.register(self.cells.remove_files)
         listening.share(self.session)
@@ -158,11 +165,13 @@ class KernelDebugger:
         self.session.engine.close()
         self.session.close()
         self.shell.events.unregister("pre_execute", self.session.run_starts)
+        self.shell.events.unregister("pre_run_cell", self.cells.starts)
         self.shell.events.unregister("post_execute", self.session.run_ended)
         if sys.breakpointhook == self._break:
             sys.breakpointhook = self._before_breakpoint
         self.shell.configurables.remove(self.config)
         self.cells.restore_leading_lines()
+        self.cells.bodies.remove()
         kernel = self.kernel
         if self._before is _MISSING:
             del kernel.debugger
@@ -209,10 +218,14 @@ class KernelDebugger:
             ]
             self.session.engine.breakpoints.set_lines(path, specs, keep_extras=True)
 
+    def _is_asked_for(self) -> bool:
+        return self.session.is_attached or bool(self.session.engine.breakpoints.infos())
+
     def _break(self, *arguments: Any, **options: Any) -> Any:
         """Stop where `breakpoint()` is called; without a client, do what it did before."""
         own = not arguments and not options and "PYTHONBREAKPOINT" not in os.environ
-        if not (own and self.session.can_resume()):
+        # In a forked child the client isn't there, and the engine is off.
+        if not (own and self.session.can_resume() and self.session.engine.is_started):
             return self._before_breakpoint(*arguments, **options)
         self.session.engine.stops.stop_after(sys._getframe(1))
         return None

@@ -85,15 +85,20 @@ class KernelSession(Session):
         if not self.shows_output_events:
             self._ordered.write(m.sendable(text))
 
-    def run_ended(self) -> None:
-        """Take note that a cell has ended: what it logged is told before that."""
-        self.engine.run_ended()
-        self.flush_output()
-
     def run_starts(self) -> None:
         """Take note that a cell starts."""
-        self._told.clear()
-        self.engine.run_starts()
+        if self.cells.running() is None:  # else a magic runs a part of its cell
+            self._told.clear()
+            self.engine.run_starts()
+
+    def run_ended(self) -> None:
+        """Take note that a cell has ended."""
+        if self.cells.running() is None:
+            self.engine.run_ended()
+            if (opaque := self.cells.ended()) is not None:
+                self.engine.breakpoints.judge_again(opaque)
+            self.tell_sources()
+        self.flush_output()
 
     # -- what runs on the main thread
 
@@ -249,7 +254,7 @@ def evaluate_(session: KernelSession, arguments: m.EvaluateArguments) -> Json:
 
 
 def set_breakpoint_condition(session: KernelSession, arguments: k.BreakpointArguments) -> Json:
-    spec = m.line_spec(arguments.source.path or "", arguments.breakpoint)
+    spec = m.line_spec(arguments.source, arguments.breakpoint)
     return {"breakpoint": m.breakpoint_body(session.engine.breakpoints.add(spec))}
 
 
@@ -263,6 +268,7 @@ def _breakpoint(info: BreakpointInfo) -> Json:
             "logMessage": spec.log_message,
             "verified": m.breakpoint_body(info)["verified"],
             "id": info.id,
+            "cellId": getattr(info.spec.target, "cell", "") or None,
         }
     )
 
