@@ -14,7 +14,7 @@ from nbdebug import errors
 from nbdebug.dap import messages
 from nbdebug.dap.log import MessageLog
 from nbdebug.dap.messages import Json
-from nbdebug.dap.requests import REQUESTS, Request
+from nbdebug.dap.requests import NOT_SUPPORTED, REQUESTS, Request
 from nbdebug.engine.engine import Engine
 from nbdebug.engine.locks import hold, new_lock
 from nbdebug.engine.model import BreakpointInfo, Limits, Location, Stop
@@ -75,6 +75,8 @@ class Session:
 
     def _run(self, command: str, arguments: object) -> Json | None:
         entry = self.requests.get(command)
+        if entry is None and command in NOT_SUPPORTED:
+            raise errors.NotSupported(f"`{command}` isn't supported: {NOT_SUPPORTED[command]}.")
         if entry is None:
             raise errors.UnknownCommand(f"nbdebug doesn't answer `{command}`.")
         if entry.needs_start and not self.is_initialized:

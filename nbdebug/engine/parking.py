@@ -8,12 +8,12 @@ import os
 import queue
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any
 
 from nbdebug import errors
-from nbdebug.engine.model import Stop
+from nbdebug.engine.model import Returned, Stop
 
 _GRACE_S = 0.5
 _INTERRUPT = object()
@@ -45,7 +45,21 @@ class _Job[T]:
 class ParkedThread:
     """One thread, from the event that stopped it until it runs on."""
 
-    def __init__(self, ident: int, frame: FrameType, stop: Stop, waits_for_others: bool) -> None:
+    def __init__(
+        self,
+        ident: int,
+        frame: FrameType,
+        stop: Stop,
+        waits_for_others: bool,
+        at_line: bool = False,
+        is_calling: bool = False,
+    ) -> None:
+        self.at_line = at_line
+        """True at the beginning of a line, from where Python allows a jump."""
+        self.is_calling = is_calling
+        """True while the call that the frame stands at is under way."""
+        self.returned: Sequence[Returned] = ()
+        """What the frame's calls returned in the step that has ended here."""
         self.ident = ident
         self.frame = frame
         self.stop = stop

@@ -15,8 +15,11 @@ from types import CodeType
 
 from nbdebug import errors
 from nbdebug.engine import modules
+from nbdebug.engine.statements import Statements, statements_of
 
 _RESUME = opcode.opmap["RESUME"]
+_SUSPENDS = inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
+_CLEANUP_THROW = opcode.opmap["CLEANUP_THROW"]
 _ALLOW_TOP_LEVEL_AWAIT = 0x2000  # ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 _REMEMBERED = 10_000  # file names; each edited cell is a new one
 
@@ -75,6 +78,13 @@ class Sources:
         if not lines:
             raise errors.SourceUnavailable(f"The text of {path} can't be had.")
         return "".join(lines)
+
+    def statements(self, path: str) -> Statements:
+        """Return the statements of the source as it is compiled; none where it can't be read."""
+        try:
+            return statements_of(self.transform(path, self.text(path)))
+        except (errors.SourceUnavailable, errors.BadBreakpoint, SyntaxError):
+            return statements_of("")
 
     def is_known_to_have_run(self, path: str) -> bool:
         """True if code of this source has run or is loaded as a module."""
@@ -156,6 +166,29 @@ def has_line(code: CodeType, line: int) -> bool:
     if is_type_parameters(code) or not any(line == known for _, _, known in code.co_lines()):
         return False
     return line != code.co_firstlineno or _sends_first_line(code)
+
+
+def offsets_within(code: CodeType, line: int, last: int) -> frozenset[int]:
+    """Return where a statement from ``line`` to ``last`` comes back to its first line, in bytes.
+
+    A call over several lines does, when its arguments are made, and an await through which an
+    exception comes. It is no other time that the statement runs.
+    """
+    found: set[int] = set()
+    before: int | None = None
+    for start, _, known in code.co_lines():
+        if known == line and before is not None and line < before <= last:
+            found.add(start)
+        before = known
+    if code.co_flags & _SUSPENDS:
+        found |= {at for at in range(0, len(code.co_code), 2) if passes_exception(code, at)}
+    first = next((start for start, _, known in code.co_lines() if known == line), 0)
+    return frozenset(found - {first})
+
+
+def passes_exception(code: CodeType, at: int) -> bool:
+    """True where an await or a ``yield from`` looks at an exception that came into it."""
+    return code.co_code[at] == _CLEANUP_THROW
 
 
 def _sends_first_line(code: CodeType) -> bool:

@@ -61,6 +61,8 @@ class Tracer:
             monitor.PY_THROW: self._on_throw,
             monitor.PY_RETURN: self._on_return,
             monitor.PY_YIELD: self._on_yield,
+            monitor.CALL: self._on_call,
+            monitor.PY_UNWIND: self._on_unwind,
         }
 
     def run_ended(self) -> None:
@@ -116,18 +118,22 @@ class Tracer:
         step = self._stepper.step_of(ident)
         steps_here = step is not None and self._stepper.stops_at_line(step, frame, line)
         if hit is not None and self._threads.is_user(ident):
-            self._stops.stop_here(frame, reason, hit)
+            self._stop(frame, reason, hit, at_line=True)
         elif ident in self._asked:
-            self._stop_if_asked(ident, frame)
+            self._stop_if_asked(ident, frame, at_line=True)
         elif steps_here:
-            self._stops.stop_here(frame, StopReason.STEP)
+            self._stop(frame, StopReason.STEP, at_line=True)
 
     def _on_instruction(self, code: CodeType, offset: int) -> Any:
         try:
-            ident = get_ident()
+            ident, frame = get_ident(), sys._getframe(1)
+            step = self._stepper.step_of(ident)
+            steps_here = step is not None and self._stepper.stops_at_instruction(step, frame)
             if ident in self._asked:
-                self._stop_if_asked(ident, sys._getframe(1))
-            return None if self._asked else DISABLE
+                self._stop_if_asked(ident, frame)
+            elif steps_here:
+                self._stop(frame, StopReason.STEP)
+            return None if self._asked or self._stepper.wants_instructions else DISABLE
         except BaseException as error:
             if self._is_guests(error):
                 raise
@@ -191,7 +197,7 @@ class Tracer:
         if step is not None and step.wants_starts:
             self._stepper.enters(step, frame)
         is_user = self._user_code.is_user(frame)
-        if is_user and self._stops.is_holding and self._threads.is_user(ident):
+        if is_user and self._stops.holds(ident) and self._threads.is_user(ident):
             self._asked.setdefault(ident, None)  # a thread that began during the stop
         if is_user and ident in self._asked:
             # It stops at the first event of its body, which has a line; a start has none.
@@ -199,20 +205,40 @@ class Tracer:
         return is_user and (bool(self._asked) or self._stepper.wants_starts)
 
     def _on_return(self, code: CodeType, offset: int, value: object) -> Any:
-        return self._leaves(sys._getframe(1), yields=False)
+        return self._leaves(sys._getframe(1), value, yields=False)
 
     def _on_yield(self, code: CodeType, offset: int, value: object) -> Any:
-        return self._leaves(sys._getframe(1), yields=True)
+        return self._leaves(sys._getframe(1), value, yields=True)
 
-    def _leaves(self, frame: FrameType, yields: bool) -> Any:
+    def _on_call(self, code: CodeType, offset: int, called: object, first: object) -> Any:
+        try:
+            step = self._stepper.step_of(get_ident())
+            if step is None:
+                return None if self._stepper.steps else DISABLE
+            if sys._getframe(1) is not step.home:
+                return None
+            return None if step.returned.calls(called) else DISABLE
+        except Exception:
+            self._failed()
+            return DISABLE
+
+    def _on_unwind(self, code: CodeType, offset: int, error: BaseException) -> None:
+        try:
+            step = self._stepper.step_of(get_ident())
+            if step is not None:
+                self._stepper.unwinds(step, sys._getframe(1))
+        except Exception:
+            self._failed()
+
+    def _leaves(self, frame: FrameType, value: object, yields: bool) -> Any:
         try:
             ident = get_ident()
             step = self._stepper.step_of(ident)
             if step is None:
                 return None if self._stepper.steps else DISABLE
-            caller = self._stepper.stops_at_return(step, frame, yields)
+            caller = self._stepper.stops_at_return(step, frame, value, yields)
             if caller is not None:
-                self._stops.stop_here(caller, StopReason.STEP)
+                self._stop(caller, StopReason.STEP, is_calling=True)
             return None
         except BaseException as error:
             if self._is_guests(error):
@@ -230,8 +256,20 @@ class Tracer:
         self._failed()
         return False
 
-    def _stop_if_asked(self, ident: int, frame: FrameType) -> None:
-        if not self._user_code.is_user(frame):
-            return
-        reason = self._asked.pop(ident, None)
-        self._stops.stop_here(frame, reason)
+    def _stop_if_asked(self, ident: int, frame: FrameType, at_line: bool = False) -> None:
+        if self._user_code.is_user(frame):
+            self._stop(frame, self._asked.pop(ident, None), at_line=at_line)
+
+    def _stop(
+        self,
+        frame: FrameType,
+        reason: StopReason | None,
+        hit: Hit | None = None,
+        *,
+        at_line: bool = False,
+        is_calling: bool = False,
+    ) -> None:
+        cursor = self._breakpoints.cursor
+        if cursor is not None and reason is not None:
+            reason, hit = self._breakpoints.end_run_to(cursor, reason, hit)
+        self._stops.stop_here(frame, reason, hit, at_line=at_line, is_calling=is_calling)

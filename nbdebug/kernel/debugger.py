@@ -21,6 +21,9 @@ from nbdebug.kernel.config import Nbdebug
 from nbdebug.kernel.session import KernelSession
 
 _MISSING = object()
+_HOST_PACKAGES = frozenset(
+    ("ipykernel", "IPython", "jupyter_client", "tornado", "zmq", "comm", "debugpy")
+)
 
 
 class KernelDebugger:
@@ -68,6 +71,7 @@ class KernelDebugger:
         engine.sources.transform = self.cells.transform
         engine.inspector.hidden = self.cells.is_hidden
         engine.threads.is_service = _serves_kernel
+        engine.tasks.host_packages = _HOST_PACKAGES
         engine.user_code.configure(
             cells=self.cells.prefixes,
             internal_files=frozenset(getattr(self.kernel, "_kernel_modules", ())),
