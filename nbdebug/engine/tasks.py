@@ -175,7 +175,17 @@ def _tasks_of(loop: Any, all_tasks: Any) -> list[Any]:
 
 
 def _get(task: Any, name: str) -> Any:
-    return physical.member(task, name)
+    for cls in physical.mro(type(task)):
+        entry: Any = physical.class_dict(cls).get(name)
+        if physical.is_descriptor(entry):  # not what a subclass of the user's puts before it
+            return entry.__get__(task)
+    if physical.lookup(type(task), name) is not None:
+        return None
+    try:
+        # A future's dictionary has no descriptor, and no class has this name: nothing of them runs.
+        return object.__getattribute__(task, name)
+    except AttributeError:
+        return None
 
 
 def _is_future(value: object) -> bool:

@@ -180,17 +180,18 @@ class Tracer:
 
     def _on_throw(self, code: CodeType, offset: int, error: BaseException) -> Any:
         try:
-            self._resumes(code, sys._getframe(1))
+            self._resumes(code, sys._getframe(1), by_exception=True)
         except Exception:
             self._failed()
 
-    def _resumes(self, code: CodeType, frame: FrameType) -> bool:
+    def _resumes(self, code: CodeType, frame: FrameType, by_exception: bool = False) -> bool:
         """Look at a frame that runs on; True if the next time its code does matters too."""
         if id(code) not in self._bindings.line_checks and self._bindings.concerns(code):
             self._breakpoints.look(code, frame)
-        return self._enters(frame) if self._stepper.steps or self._asked else False
+        wanted = self._stepper.steps or self._asked
+        return self._enters(frame, by_exception) if wanted else False
 
-    def _enters(self, frame: FrameType) -> bool:
+    def _enters(self, frame: FrameType, by_exception: bool = False) -> bool:
         """Look at a frame that starts or resumes; True if the next one of its code matters too."""
         ident = get_ident()
         step = self._stepper.step_of(ident)
@@ -199,7 +200,9 @@ class Tracer:
         is_user = self._user_code.is_user(frame)
         if is_user and self._stops.holds(ident) and self._threads.is_user(ident):
             self._asked.setdefault(ident, None)  # a thread that began during the stop
-        if is_user and ident in self._asked:
+        # Whoever interrupts an await that he had asked to pause wants its end, and no stop.
+        is_ended = by_exception and self._asked.get(ident) is StopReason.PAUSE
+        if is_user and ident in self._asked and not is_ended:
             # It stops at the first event of its body, which has a line; a start has none.
             self._monitor.arm(frame.f_code, PAUSE, monitor.INSTRUCTION)
         return is_user and (bool(self._asked) or self._stepper.wants_starts)
