@@ -79,6 +79,16 @@ def test_next_over_raise_goes_to_the_cells_own_handler(kernel: Kernel) -> None:
     assert kernel.resume()["status"] == "ok"
 
 
+def test_a_cells_own_lines_show_what_they_called(kernel: Kernel) -> None:
+    code = "def f(x):\n    return x\ndef g(x):\n    return -x\na = f(1); b = g(2)  # @two\nc = 3\n"
+    kernel.break_at(code, "two")
+    kernel.run_to_stop(code)
+    assert step(kernel) == line_of(code, "two") + 1
+    shown = {n: v["value"] for n, v in kernel.scope().items() if n.startswith("(return)")}
+    assert shown == {"(return) f": "1", "(return) g": "-2"}
+    kernel.resume()
+
+
 def test_by_instructions_the_frames_pointer_moves(here: Kernel) -> None:
     here.break_at(CELL, "ret")
     here.run_to_stop(CELL)
@@ -159,9 +169,9 @@ def test_pausing_a_cell_that_awaits_says_where_shows_it_and_stops_when_it_goes_o
     )
     line = line_of(code, "wait")
     kernel.ask("dumpCell", code=code)
-    since, cell = len(kernel.events), kernel.send_cell(code)
-    kernel.wait_for_output(cell, "waits")
+    kernel.wait_for_output(kernel.send_cell(code), "waits")
     assert f"awaits asyncio.Event.wait at line {line}" in pause_until(kernel, "awaits")
+    since = len(kernel.events)
     [frame] = kernel.ask("stackTrace", threadId=1)["stackFrames"]
     assert (frame["name"], frame["line"]) == ("<module>", line)
     [task] = kernel.ask("nbdebug/tasks")["tasks"]
@@ -184,9 +194,9 @@ def test_pausing_a_blocked_cell_says_in_what_and_stops_after_it(
         "os.close(os.open(name, os.O_RDONLY))  # @open\nx = 1  # @x"
     )
     kernel.ask("dumpCell", code=code)
-    since, cell = len(kernel.events), kernel.send_cell(code)
-    kernel.wait_for_output(cell, "waits")
+    kernel.wait_for_output(kernel.send_cell(code), "waits")
     said = pause_until(kernel, "blocked")
+    since = len(kernel.events)
     assert said == "Thread 1 is blocked in `os.open` at line 4; it stops when that returns."
     [frame] = kernel.ask("stackTrace", threadId=1)["stackFrames"]
     assert frame["line"] == line_of(code, "open")
@@ -197,13 +207,15 @@ def test_pausing_a_blocked_cell_says_in_what_and_stops_after_it(
 
 
 def pause_until(kernel: Kernel, word: str) -> str:
-    """Pause until the reply says this: the cell may be on its way to where it waits yet."""
+    """Pause until the reply says this; one that stopped on its way to where it waits goes on."""
     end = time.monotonic() + LIMIT_S
     while True:
         said: str = (kernel.request("pause", threadId=1).get("body") or {}).get("message", "")
         if word in said:
             return said
         assert time.monotonic() < end, said
+        if "stopped already" in said:
+            kernel.ask("continue", threadId=1)
 
 
 def test_pausing_an_idle_kernel_is_refused_and_no_stop_comes_later(here: Kernel) -> None:
@@ -212,6 +224,17 @@ def test_pausing_an_idle_kernel_is_refused_and_no_stop_comes_later(here: Kernel)
     assert here.run("x = 1\nx += 1")["status"] == "ok"
     assert not [e for e in here.events[since:] if e["event"] == "stopped"]
     assert here.refuse("pause", threadId=4711) == "unknown-thread"
+
+
+def test_a_pause_while_only_a_background_task_waits_stops_no_later_cell(here: Kernel) -> None:
+    here.run(
+        "import asyncio\nasync def work():\n    await asyncio.sleep(60)\n"
+        "t = asyncio.get_running_loop().create_task(work(), name='background')"
+    )
+    assert "background awaits" in pause_until(here, "awaits")
+    since = len(here.events)
+    assert here.run("x = 1\nt.cancel()\nx += 1")["status"] == "ok"
+    assert not [e for e in here.events[since:] if e["event"] == "stopped"]
 
 
 def test_tasks_of_the_notebook_are_listed_without_the_kernels_own(kernel: Kernel) -> None:

@@ -27,6 +27,16 @@ def wait_until(condition: Callable[[], bool]) -> None:
         time.sleep(0.001)
 
 
+def pause_until(program: Debuggee, thread_id: int, word: str) -> str:
+    """Pause until this is said; what stopped on its way to where it waits goes on."""
+    end = time.monotonic() + LIMIT_S
+    while word not in (said := program.engine.motion.pause(thread_id)):
+        assert time.monotonic() < end, said
+        if "stopped already" in said:
+            program.engine.motion.resume(program.client.stops.get().thread_id)
+    return said
+
+
 def marks(program: Debuggee, task: TaskInfo) -> list[str]:
     return [program.mark(at.line) for at in task.frames]
 
@@ -198,8 +208,9 @@ def test_pausing_a_loop_that_waits_says_where_and_stops_at_the_first_step(
     wait_until(lambda: "go" in program.namespace)
     program.namespace["ready"].wait(LIMIT_S)
     [thread] = [t for t in program.engine.inspector.threads() if t.name == "program"]
-    said = program.engine.motion.pause(thread.id)
-    assert "awaits asyncio.Event.wait at line 8 in main" in said
+    assert "awaits asyncio.Event.wait at line 8 in main" in pause_until(
+        program, thread.id, "awaits"
+    )
     program.namespace["loop"].call_soon_threadsafe(program.namespace["go"].set)
     assert program.wait_for_stop() == "wait"
     assert program.next() == "ret"
@@ -217,9 +228,7 @@ def test_pausing_a_blocked_thread_says_in_what_and_stops_when_that_returns(
     wait_until(lambda: "f" in program.namespace)
     program.namespace["ready"].wait(LIMIT_S)
     [thread] = [t for t in program.engine.inspector.threads() if t.name == "program"]
-    # It may be on its way into the call yet.
-    wait_until(lambda: "blocked" in program.engine.motion.pause(thread.id))
-    said = program.engine.motion.pause(thread.id)
+    said = pause_until(program, thread.id, "blocked")
     assert said.endswith("is blocked in `lock.acquire` at line 6; it stops when that returns.")
     [frame, _] = program.engine.inspector.stack(thread.id)[0]
     assert program.mark(frame.line) == "acquire"

@@ -102,6 +102,7 @@ class Engine:
     def run_starts(self) -> None:
         """Take note that a cell starts on the calling thread."""
         self._stepper.end(threading.get_ident())
+        self.stops.run_starts()
         self.breakpoints.new_run()
 
     def run_ended(self) -> None:

@@ -149,7 +149,7 @@ class Motion:
         if self._stops.parked(ident) is not None:
             return f"Thread {thread_id} is stopped already."
         at = self._inspector.user_frame(ident)
-        awaits = "" if self._runs_alone(ident) else self._await_text(ident)
+        awaits = self._await_text(ident) if self._tasks.waits_in_loop(ident) else ""
         if at is None and not awaits:
             raise errors.NothingRuns(f"Nothing of yours runs in thread {thread_id}.")
         before = _position(ident)
@@ -180,11 +180,6 @@ class Motion:
             else:
                 said = f"Thread {thread_id} isn't stopped: it {self._blocked_in(ident)}."
             raise errors.ThreadIsRunning(said) from None
-
-    def _runs_alone(self, ident: int) -> bool:
-        """True unless the thread waits in an event loop for something to do."""
-        top = top_frame(ident)
-        return top is None or top.f_code.co_filename.rpartition(os.sep)[2] != "selectors.py"
 
     def _await_text(self, ident: int) -> str:
         waiting = [task for task in self._tasks.of_thread(ident) if task.awaits]

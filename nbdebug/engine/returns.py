@@ -71,6 +71,11 @@ class ReturnedValues:
             kept = [one for one in self._values if one[0] is not code]
             self._values = deque(kept, maxlen=_KEPT)
 
+    def go_on_in(self, home: FrameType) -> None:
+        """Watch another frame, too: the next statement on a cell line."""
+        self._home = home
+        self._monitor.arm(home.f_code, self._calls, monitor.CALL)
+
     def left(self, frame: FrameType, value: object) -> None:
         """Take note that the stepped frame itself has returned: its value is the only one."""
         self._values.clear()

@@ -15,12 +15,13 @@ from types import CodeType
 
 from nbdebug import errors
 from nbdebug.engine import modules
-from nbdebug.engine.statements import Statements, statements_of
+from nbdebug.engine.statements import NONE, Statements, statements_of
 
 _RESUME = opcode.opmap["RESUME"]
 _SUSPENDS = inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 _CLEANUP_THROW = opcode.opmap["CLEANUP_THROW"]
 _ALLOW_TOP_LEVEL_AWAIT = 0x2000  # ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+_PARSED = 50  # texts whose statements are kept
 _REMEMBERED = 10_000  # file names; each edited cell is a new one
 
 
@@ -47,6 +48,7 @@ class Sources:
     def __init__(self) -> None:
         self._canonical: dict[str, str] = {}
         self._ran: set[str] = set()
+        self._statements: dict[str, tuple[str, Statements]] = {}
         self.transform: Callable[[str, str], str] = lambda path, text: text
         """Turns (path, text) into what is compiled; the kernel puts IPython's transform here."""
         self.is_cell: Callable[[str], bool] = lambda path: False
@@ -82,9 +84,15 @@ class Sources:
     def statements(self, path: str) -> Statements:
         """Return the statements of the source as it is compiled; none where it can't be read."""
         try:
-            return statements_of(self.transform(path, self.text(path)))
-        except (errors.SourceUnavailable, errors.BadBreakpoint, SyntaxError):
-            return statements_of("")
+            text = self.text(path)
+        except errors.SourceUnavailable:
+            return NONE
+        known = self._statements.get(path)
+        if known is None or known[0] != text:
+            if len(self._statements) >= _PARSED:
+                self._statements.clear()
+            known = self._statements[path] = text, self._read_statements(path, text)
+        return known[1]
 
     def is_known_to_have_run(self, path: str) -> bool:
         """True if code of this source has run or is loaded as a module."""
@@ -129,6 +137,12 @@ class Sources:
             if os.path.isfile(candidate):
                 return os.path.abspath(candidate)
         return path
+
+    def _read_statements(self, path: str, text: str) -> Statements:
+        try:
+            return statements_of(self.transform(path, text))
+        except (errors.BadBreakpoint, SyntaxError):
+            return NONE
 
     def _is_module(self, path: str) -> bool:
         base = os.path.basename(path)

@@ -14,7 +14,7 @@ Span = tuple[int, int, int, int]
 End = tuple[int, int]
 """Line and column in bytes behind an expression: one call ends there at most."""
 
-_KEPT: Final = 50
+_LABEL_CHARS: Final = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,28 +30,19 @@ class Statements:
         return self.lines.get(line, (line, line))
 
 
-_read: dict[str, Statements] = {}
+NONE: Final = Statements({}, {}, {})
 
 
 def statements_of(text: str) -> Statements:
     """Return the statements of ``text``; none where it doesn't parse."""
-    known = _read.get(text)
-    if known is None:
-        if len(_read) >= _KEPT:
-            _read.clear()
-        known = _read[text] = _statements(text)
-    return known
-
-
-def _statements(text: str) -> Statements:
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError):
-        return Statements({}, {}, {})
+        return NONE
     lines: dict[int, tuple[int, int]] = {}
     calls: dict[End, tuple[Span, str]] = {}
     decorators: dict[End, tuple[Span, str]] = {}
-    source = text.splitlines()
+    source = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")  # as Python counts
     # Outer nodes come first, so the innermost statement on a line has the last word.
     for node in ast.walk(tree):
         first, last = _head_of(node)
@@ -94,5 +85,7 @@ def _span(node: ast.expr) -> Span:
 def _text(source: list[str], node: ast.expr) -> str:
     first, column, last, end = _span(node)
     if first != last:
-        return ast.unparse(node)  # on one line, without comments
-    return source[first - 1].encode()[column:end].decode(errors="replace")
+        text = ast.unparse(node)  # on one line, without comments
+    else:
+        text = source[first - 1].encode()[column:end].decode(errors="replace")
+    return text if len(text) <= _LABEL_CHARS else text[:_LABEL_CHARS] + "..."

@@ -163,6 +163,8 @@ class Stepper:
             step.arriving = None
             same_line = step.follow is not None and line == step.last_line
             step.home, step.follow, step.last_line = frame, None, line
+            if same_line:
+                step.returned.go_on_in(frame)
             return not same_line
         if frame is step.home:
             step.last_line = line
@@ -194,7 +196,8 @@ class Stepper:
             return None
         if yields and _awaits(frame, value):
             return None
-        step.returned.left(frame, value)
+        if not is_top_level(frame.f_code):
+            step.returned.left(frame, value)
         caller = self._user_code.nearest(frame.f_back)
         if caller is not None and frame.f_back is caller:
             return caller

@@ -107,6 +107,14 @@ class Stops:
         passing = self._passing.pop(threading.get_ident(), None)
         return error is passing or isinstance(error, KeyboardInterrupt)
 
+    def run_starts(self) -> None:
+        """Take note that the calling thread's run starts: a pause was meant for what ran before."""
+        ident = threading.get_ident()
+        if self.asked.get(ident) is StopReason.PAUSE:
+            del self.asked[ident]
+            if not self.asked:
+                self._stop_asking()
+
     def run_ended(self) -> None:
         """Take note that the calling thread's run has ended: its step and pause have, too."""
         ident = threading.get_ident()

@@ -67,6 +67,15 @@ class Tasks:
         id_ = self._threads.id_of(ident)
         return [info for info in self.all() if info.thread_id == id_]
 
+    def waits_in_loop(self, ident: int) -> bool:
+        """True while a thread's event loop waits for something to do."""
+        for frame in _walk(top_frame(ident)):
+            if self._user_code.is_user(frame):
+                return False
+            if _runs_loop(frame):
+                return True
+        return False
+
     def frames_of_thread(self, ident: int) -> list[FrameType]:
         """Return the user's frames of the task that a thread without user code goes on with.
 
@@ -160,11 +169,12 @@ def _walk(frame: FrameType | None) -> Iterator[FrameType]:
 
 def _loops(stack: Iterable[FrameType]) -> list[Any]:
     """Return the event loops that a thread runs, found by the frames that run them."""
-    return [
-        frame.f_locals.get("self")
-        for frame in stack
-        if frame.f_code.co_name == "run_forever" and frame.f_code.co_filename.endswith(_LOOP_FILE)
-    ]
+    return [frame.f_locals.get("self") for frame in stack if _runs_loop(frame)]
+
+
+def _runs_loop(frame: FrameType) -> bool:
+    code = frame.f_code
+    return code.co_name == "run_forever" and code.co_filename.endswith(_LOOP_FILE)
 
 
 def _tasks_of(loop: Any, all_tasks: Any) -> list[Any]:
