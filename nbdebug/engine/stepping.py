@@ -201,10 +201,9 @@ class Stepper:
         caller = self._user_code.nearest(frame.f_back)
         if caller is not None and frame.f_back is caller:
             return caller
-        awaiter = self.awaiter_of(frame)
-        if awaiter is not None:
-            self._hand_over(step, awaiter)
-        elif caller is None:
+        if self._hand_over(step, frame):
+            return None
+        if caller is None:
             self._leave_outermost(step, frame)
         else:
             step.home = None
@@ -215,9 +214,7 @@ class Stepper:
     def unwinds(self, step: Step, frame: FrameType) -> None:
         """Take note of a frame of the step's thread that an exception leaves."""
         if frame is step.root or frame is step.home:
-            awaiter = self.awaiter_of(frame) if frame.f_code.co_flags & _AWAITING else None
-            if awaiter is not None:
-                self._hand_over(step, awaiter)
+            self._hand_over(step, frame)
 
     def enters(self, step: Step, frame: FrameType) -> None:
         """Take note of a frame that starts or resumes in the step's thread."""
@@ -236,12 +233,16 @@ class Stepper:
         step.arriving = frame
         self._monitor.arm(frame.f_code, PURPOSE, step.frame_events)
 
-    def _hand_over(self, step: Step, awaiter: FrameType) -> None:
-        """Have the step go on in a frame that its task's end will wake."""
+    def _hand_over(self, step: Step, frame: FrameType) -> bool:
+        """Have the step go on in the frame, if there is one, that the end of its task will wake."""
+        awaiter = self.awaiter_of(frame) if frame.f_code.co_flags & _AWAITING else None
+        if awaiter is None:
+            return False
         step.home = step.root = awaiter
         step.plan = replace(step.plan, kind=StepKind.OVER, lines=(0, 0), target=None)
         self._monitor.arm(awaiter.f_code, PURPOSE, step.frame_events)
         self._watch_starts()
+        return True
 
     def _leave_outermost(self, step: Step, frame: FrameType) -> None:
         # IPython compiles each statement of a cell on its own: the next one is the same frame to
