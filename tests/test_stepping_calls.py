@@ -221,6 +221,23 @@ def test_decorators_and_comprehensions_are_targets(program: Debuggee) -> None:
     program.finish()
 
 
+def test_an_awaited_coroutine_and_a_generator_are_targets(program: Debuggee) -> None:
+    program.write(
+        "import asyncio\ndef g(x):\n    return x\nasync def f(x):\n    return x  # @f\n"
+        "def gen(x):\n    yield x  # @gen\n"
+        "async def main():\n    a = await f(await f(g(1)) + 1)  # @await\n"
+        "    b = list(gen(g(a)))  # @list\n    return b  # @ret\nasyncio.run(main())\n"
+    )
+    program.break_at("await")
+    program.run_to_stop()
+    assert step_to(program, "f(await f(g(1)) + 1)") == "f"
+    assert program.evaluate("x") == "2"
+    assert program.step_out() == "await"
+    assert program.next() == "list"
+    assert step_to(program, "gen(g(a))") == "gen"
+    program.finish()
+
+
 def test_a_target_of_another_stop_is_refused(program: Debuggee) -> None:
     program.write(CALLS)
     program.break_at("nested")

@@ -42,14 +42,13 @@ class ReturnedValues:
 
     def calls(self, called: object) -> bool:
         """Take note of a call that the frame makes; False if the place doesn't matter again."""
-        function = called.__func__ if type(called) is MethodType else called
-        if type(function) is not FunctionType:
-            return type(function) is not BuiltinFunctionType
+        code = code_of(called)
+        if code is None:
+            return type(called) is not BuiltinFunctionType
         self._calls_left -= 1
         if self._calls_left < 0:
             self._give_up()
             return False
-        code = function.__code__
         if id(code) not in self._left and not (code.co_flags & _GENERATING or _is_special(code)):
             self._left[id(code)] = _INNER_RETURNS
             self._monitor.arm(code, self._returns, monitor.PY_RETURN)
@@ -91,6 +90,12 @@ class ReturnedValues:
         self.end()
         self._left.clear()
         self._values.clear()
+
+
+def code_of(called: object) -> CodeType | None:
+    """Return the code that a call of this will run, if it is a Python function or method."""
+    function = called.__func__ if type(called) is MethodType else called
+    return function.__code__ if type(function) is FunctionType else None
 
 
 def _is_special(code: CodeType) -> bool:

@@ -23,12 +23,12 @@ import inspect
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from types import FrameType
+from types import CodeType, FrameType
 
 from nbdebug.engine import monitor
 from nbdebug.engine.model import CallTarget, Granularity, Returned, StepKind
 from nbdebug.engine.monitor import Monitor
-from nbdebug.engine.returns import ReturnedValues
+from nbdebug.engine.returns import ReturnedValues, code_of
 from nbdebug.engine.sources import is_top_level, is_type_parameters, passes_exception
 from nbdebug.engine.threads import thread_of
 from nbdebug.engine.usercode import UserCode
@@ -61,6 +61,7 @@ class Step:
     a library frame whose return brings the thread back to a user frame. ``follow`` is the file of
     the cell whose next statement is awaited. ``arriving`` is a frame that was just entered, to be
     stopped at its first line. ``root`` is the outermost coroutine of its task, if it is in one.
+    ``awaited`` is the code of the target's coroutine, which is called first and starts later.
     """
 
     ident: int
@@ -75,6 +76,7 @@ class Step:
     last_line: int = 0
     arriving: FrameType | None = None
     root: FrameType | None = None
+    awaited: CodeType | None = None
 
     @property
     def kind(self) -> StepKind:
@@ -216,6 +218,14 @@ class Stepper:
         if frame is step.root or frame is step.home:
             self._hand_over(step, frame)
 
+    def calls(self, step: Step, offset: int, called: object) -> bool:
+        """Take note of a call in the step's frame; False if its place doesn't matter again."""
+        target = step.plan.target
+        if target is not None and offset == target.first:
+            code = code_of(called)
+            step.awaited = code if code is not None and code.co_flags & _SUSPENDS else None
+        return step.returned.calls(called)
+
     def enters(self, step: Step, frame: FrameType) -> None:
         """Take note of a frame that starts or resumes in the step's thread."""
         code = frame.f_code
@@ -285,7 +295,9 @@ def _was_called(step: Step, frame: FrameType) -> bool:
     if origin is None or one is None:
         return False
     target = step.plan.target
-    return target is None or (frame is not origin and target.first <= origin.f_lasti < target.end)
+    if target is None or frame is origin:
+        return target is None
+    return target.first <= origin.f_lasti < target.end or frame.f_code is step.awaited
 
 
 def _awaits(frame: FrameType, value: object) -> bool:

@@ -220,7 +220,7 @@ class Tracer:
                 return None if self._stepper.steps else DISABLE
             if sys._getframe(1) is not step.home:
                 return None
-            return None if step.returned.calls(called) else DISABLE
+            return None if self._stepper.calls(step, offset, called) else DISABLE
         except Exception:
             self._failed()
             return DISABLE
