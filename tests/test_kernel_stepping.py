@@ -208,13 +208,15 @@ def test_pausing_a_blocked_cell_says_in_what_and_stops_after_it(
 
 def pause_until(kernel: Kernel, word: str) -> str:
     """Pause until the reply says this; one that stopped on its way to where it waits goes on."""
-    end = time.monotonic() + LIMIT_S
+    end, since = time.monotonic() + LIMIT_S, len(kernel.events)
     while True:
         said: str = (kernel.request("pause", threadId=1).get("body") or {}).get("message", "")
         if word in said:
             return said
         assert time.monotonic() < end, said
         if "stopped already" in said:
+            kernel.wait_for_event("stopped", since)
+            since = len(kernel.events)
             kernel.ask("continue", threadId=1)
 
 
