@@ -141,6 +141,30 @@ class InCellMagic(BadBreakpoint):
     advice = "Put the code into a function of another cell, and the breakpoint there."
 
 
+class NothingRuns(ClientError):
+    """There is nothing that could be paused."""
+
+    slug = "nothing-runs"
+    id = 130
+    advice = "Run a cell first."
+
+
+class UnknownTarget(ClientError):
+    """A target of goto or stepIn that is not of the present stop."""
+
+    slug = "unknown-target"
+    id = 131
+    advice = "Ask for `gotoTargets` or `stepInTargets` again: targets end when the program runs on."
+
+
+class CannotJump(ClientError):
+    """Python can't go on from there."""
+
+    slug = "cannot-jump"
+    id = 132
+    advice = "Step to the beginning of a line, or choose a line of the same block."
+
+
 class UnknownBreakpoint(ClientError):
     """No breakpoint has this id or place."""
 

@@ -16,12 +16,14 @@ from nbdebug.engine.model import (
     BreakpointInfo,
     BreakpointSpec,
     BreakpointState,
+    CallTarget,
     FrameInfo,
     FunctionTarget,
     LineTarget,
     Location,
     Scope,
     Stop,
+    TaskInfo,
     Variable,
 )
 
@@ -162,6 +164,50 @@ class BreakpointLocationsArguments:
 @dataclass(frozen=True, slots=True)
 class ThreadArguments:
     thread_id: int
+    single_thread: bool = False
+
+
+Granularity = typing.Literal["statement", "line", "instruction"]
+
+
+@dataclass(frozen=True, slots=True)
+class StepArguments:
+    thread_id: int
+    single_thread: bool = False
+    granularity: Granularity = "statement"
+
+
+@dataclass(frozen=True, slots=True)
+class StepInArguments:
+    thread_id: int
+    single_thread: bool = False
+    target_id: int | None = None
+    granularity: Granularity = "statement"
+
+
+@dataclass(frozen=True, slots=True)
+class StepInTargetsArguments:
+    frame_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class GotoTargetsArguments:
+    source: SourceArg
+    line: int
+    column: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GotoArguments:
+    thread_id: int
+    target_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunToArguments:
+    thread_id: int
+    source: SourceArg
+    line: int
     single_thread: bool = False
 
 
@@ -391,9 +437,39 @@ def frame_body(frame: FrameInfo, reference: int = 0, brief: bool = False) -> Jso
             "endColumn": frame.end_column,
             "source": source_body(frame.path, reference),
             "moduleId": frame.module or None,
+            "instructionPointerReference": frame.instruction or None,
             "presentationHint": None if frame.is_user_code else "subtle",
         }
     )
+
+
+def call_body(id_: int, call: CallTarget) -> Json:
+    """Return DAP's StepInTarget."""
+    return {
+        "id": id_,
+        "label": sendable(call.label),
+        "line": call.line,
+        "column": call.column,
+        "endLine": call.end_line,
+        "endColumn": call.end_column,
+    }
+
+
+def task_body(task: TaskInfo) -> Json:
+    """Return one of the tasks of `nbdebug/tasks`."""
+    frames = [
+        {"name": sendable(at.function), "line": at.line, "source": source_body(at.path)}
+        for at in task.frames
+    ]
+    return {
+        "id": task.id,
+        "name": sendable(task.name),
+        "state": task.state,
+        "threadId": task.thread_id,
+        "frames": frames,
+        "awaits": sendable(task.awaits),
+        "awaitedBy": [sendable(name) for name in task.awaited_by],
+    }
 
 
 def scope_body(scope: Scope) -> Json:

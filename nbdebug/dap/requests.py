@@ -14,7 +14,7 @@ from nbdebug.dap.messages import Json
 from nbdebug.dap.paths import Edge, Mapping
 from nbdebug.engine import modules as loaded_modules
 from nbdebug.engine.evaluate import is_place
-from nbdebug.engine.model import StepKind
+from nbdebug.engine.model import Granularity, StepKind
 from nbdebug.engine.usercode import Rule
 
 if TYPE_CHECKING:
@@ -182,22 +182,55 @@ def completions(session: "Session", arguments: m.CompletionsArguments) -> Json:
 
 
 def continue_(session: "Session", arguments: m.ThreadArguments) -> Json:
-    stops = session.engine.stops
-    all_run = stops.resume(session.thread(arguments.thread_id), arguments.single_thread)
+    motion = session.engine.motion
+    all_run = motion.resume(session.thread(arguments.thread_id), arguments.single_thread)
     return {"allThreadsContinued": all_run}
 
 
-def _step(kind: StepKind) -> Callable[["Session", m.ThreadArguments], None]:
-    def step(session: "Session", arguments: m.ThreadArguments) -> None:
-        session.engine.stops.step(
-            session.thread(arguments.thread_id), kind, arguments.single_thread
+def _step(kind: StepKind) -> Callable[["Session", m.StepArguments | m.StepInArguments], None]:
+    def step(session: "Session", arguments: m.StepArguments | m.StepInArguments) -> None:
+        session.engine.motion.step(
+            session.thread(arguments.thread_id),
+            kind,
+            Granularity(arguments.granularity),
+            arguments.target_id if isinstance(arguments, m.StepInArguments) else None,
+            arguments.single_thread,
         )
 
     return step
 
 
-def pause(session: "Session", arguments: m.ThreadArguments) -> None:
-    session.engine.stops.pause(arguments.thread_id)
+def step_in_targets(session: "Session", arguments: m.StepInTargetsArguments) -> Json:
+    found = session.engine.motion.step_in_targets(arguments.frame_id)
+    return {"targets": [m.call_body(id_, call) for id_, call in found]}
+
+
+def goto_targets(session: "Session", arguments: m.GotoTargetsArguments) -> Json:
+    found = session.engine.motion.goto_targets(_path(arguments.source), arguments.line)
+    return {"targets": [{"id": id_, "label": f"Line {n}", "line": n} for id_, n in found]}
+
+
+def goto(session: "Session", arguments: m.GotoArguments) -> None:
+    session.engine.motion.go_to(session.thread(arguments.thread_id), arguments.target_id)
+
+
+def run_to(session: "Session", arguments: m.RunToArguments) -> Json:
+    session.engine.motion.run_to(
+        session.thread(arguments.thread_id),
+        _path(arguments.source),
+        arguments.line,
+        arguments.single_thread,
+    )
+    return {"allThreadsContinued": not arguments.single_thread}
+
+
+def tasks(session: "Session", arguments: m.Nothing) -> Json:
+    return {"tasks": [m.task_body(task) for task in session.engine.tasks.all()]}
+
+
+def pause(session: "Session", arguments: m.ThreadArguments) -> Json | None:
+    said = session.engine.motion.pause(arguments.thread_id)
+    return {"message": m.sendable(said)} if said else None
 
 
 def locations(session: "Session", arguments: m.LocationsArguments) -> Json:
@@ -298,11 +331,36 @@ REQUESTS: dict[str, Request[Any]] = {
     "continue": Request(
         m.ThreadArguments, continue_, {"supportsSingleThreadExecutionRequests": True}
     ),
-    "next": Request(m.ThreadArguments, _step(StepKind.OVER)),
-    "stepIn": Request(m.ThreadArguments, _step(StepKind.INTO)),
-    "stepOut": Request(m.ThreadArguments, _step(StepKind.OUT)),
+    "next": Request(m.StepArguments, _step(StepKind.OVER), {"supportsSteppingGranularity": True}),
+    "stepIn": Request(m.StepInArguments, _step(StepKind.INTO)),
+    "stepOut": Request(m.StepArguments, _step(StepKind.OUT)),
+    "stepInTargets": Request(
+        m.StepInTargetsArguments, step_in_targets, {"supportsStepInTargetsRequest": True}
+    ),
+    "gotoTargets": Request(m.GotoTargetsArguments, goto_targets),
+    "goto": Request(m.GotoArguments, goto, {"supportsGotoTargetsRequest": True}),
     "pause": Request(m.ThreadArguments, pause),
     "source": Request(m.SourceArguments, source),
     "loadedSources": Request(m.Nothing, loaded_sources, {"supportsLoadedSourcesRequest": True}),
     "modules": Request(m.ModulesArguments, modules, {"supportsModulesRequest": True}),
+    "nbdebug/runTo": Request(m.RunToArguments, run_to),
+    "nbdebug/tasks": Request(m.Nothing, tasks),
 }
+
+NOT_SUPPORTED = {
+    "dataBreakpointInfo": "data can't be watched yet",
+    "disassemble": "Python code has no machine instructions to show",
+    "exceptionInfo": "nbdebug doesn't stop at exceptions yet",
+    "readMemory": "values are told as Python sees them, not as memory",
+    "restart": "restart the kernel",
+    "restartFrame": "Python can't run a frame again",
+    "reverseContinue": "Python can't run backwards",
+    "runInTerminal": "a client answers it, and nbdebug asks for none",
+    "setDataBreakpoints": "data can't be watched yet",
+    "setInstructionBreakpoints": "breakpoints are set on lines and functions",
+    "startDebugging": "a client answers it, and nbdebug asks for none",
+    "stepBack": "Python can't run backwards",
+    "terminateThreads": "Python can't end a thread from outside",
+    "writeMemory": "values are told as Python sees them, not as memory",
+}
+"""The Debug Adapter Protocol's other requests, and why each isn't answered."""

@@ -16,7 +16,7 @@ from nbdebug.dap.log import MessageLog
 from nbdebug.dap.messages import Json
 from nbdebug.dap.output import OutputBuffer
 from nbdebug.dap.paths import Edge, Mapping
-from nbdebug.dap.requests import REQUESTS, Request
+from nbdebug.dap.requests import NOT_SUPPORTED, REQUESTS, Request
 from nbdebug.dap.worker import Worker
 from nbdebug.engine.engine import Engine
 from nbdebug.engine.locks import hold, new_lock
@@ -116,6 +116,8 @@ class Session:
 
     def _run(self, command: str, arguments: object) -> Json | None:
         entry = self.requests.get(command)
+        if entry is None and command in NOT_SUPPORTED:
+            raise errors.NotSupported(f"`{command}` isn't supported: {NOT_SUPPORTED[command]}.")
         if entry is None:
             raise errors.UnknownCommand(f"nbdebug doesn't answer `{command}`.")
         if entry.needs_start and not self.is_initialized:

@@ -31,10 +31,13 @@ from nbdebug.engine.sources import (
     code_inside,
     has_line,
     is_top_level,
+    offsets_within,
     table_of_code,
 )
 
 PURPOSE = "breakpoint"
+CURSOR = "cursor"
+"""The origin of the breakpoint behind "run to cursor", of which nobody is told."""
 _REMEMBERED = 10_000  # file names; each edited cell is a new one
 
 
@@ -196,7 +199,7 @@ class Bindings:
             breakpoint_.path = self._sources.canonical(code.co_filename)
             settle(breakpoint_, table)
             say_who_shares(breakpoint_, self._sources)
-            if breakpoint_.info() != before:
+            if breakpoint_.info() != before and breakpoint_.origin != CURSOR:
                 self._reports.changed(breakpoint_.info(), "changed")
 
     def _bind(self, code: CodeType, here: list[Breakpoint], functions: list[Breakpoint]) -> None:
@@ -212,7 +215,7 @@ class Bindings:
                 self._monitor.disarm(code, PURPOSE)
             return
         self.line_checks[key] = {
-            line: self._check_of(found, code) for line, found in by_line.items()
+            line: self._check_at(line, found, code) for line, found in by_line.items()
         }
         mask = monitor.LINE
         self.start_checks.pop(key, None)
@@ -239,6 +242,19 @@ class Bindings:
                 line >= inner.co_firstlineno for line in lines
             ):
                 self._bind(inner, here, [])
+
+    def _check_at(self, line: int, found: list[Breakpoint], code: CodeType) -> Check:
+        """Return the check of a line; a statement over several lines is hit once when it runs."""
+        check = self._check_of(found, code)
+        first, last = self._sources.statements(code.co_filename).around(line)
+        within = offsets_within(code, line, last if first == line else line)
+        if not within:
+            return check
+
+        def check_once(frame: FrameType) -> Hit | None:
+            return None if frame.f_lasti in within else check(frame)
+
+        return check_once
 
     def _check_of(self, found: list[Breakpoint], code: CodeType) -> Check:
         check = check_of(found, code, self._reports)

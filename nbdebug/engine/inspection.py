@@ -32,7 +32,15 @@ _LONG = 10_000  # items or characters
 class Inspector:
     """Stacks, variables and evaluation for the present stop, and variables while there is none."""
 
-    def __init__(self, stops: Stops, threads: Threads, user_code: UserCode, limits: Limits) -> None:
+    def __init__(
+        self,
+        stops: Stops,
+        threads: Threads,
+        user_code: UserCode,
+        limits: Limits,
+        awaiting_frames: Callable[[int], list[FrameType]],
+    ) -> None:
+        self._awaiting_frames = awaiting_frames
         self.bounded = Bounded()
         self.hidden: Callable[[str, object, dict[str, Any]], bool] | None = None
         """Says of a global (name, value, namespace) whether it is the host's, not the user's."""
@@ -73,7 +81,8 @@ class Inspector:
     def stack(self, thread_id: int, start: int = 0, levels: int = 0) -> tuple[list[FrameInfo], int]:
         """Return a page of a thread's frames and the stack's depth; ``levels`` 0 means all.
 
-        Raises UnknownThread.
+        A thread that runs no user code, for its tasks wait, shows where one of them does. Raises
+        UnknownThread.
         """
         ident = self._threads.ident_of(thread_id)
         parked = self._stops.parked(ident)
@@ -82,14 +91,25 @@ class Inspector:
             top = self._user_code.nearest(top_frame(ident))
         else:
             top = parked.frame
-        return ([], 0) if top is None else self._stacks.describe(ident, top, start, levels)
+        frames = self._awaiting_frames(ident) if top is None else self._stacks.frames_of(top)
+        return self._stacks.describe(ident, frames, start, levels)
+
+    def user_frame(self, ident: int) -> FrameType | None:
+        """Return the innermost user frame that a thread runs now, or None."""
+        return self._user_code.nearest(top_frame(ident))
+
+    def frame(self, frame_id: int) -> tuple[int, FrameType]:
+        """Return (thread ident, frame) of a frame id. Raises UnknownFrame."""
+        return self._stacks.frame(frame_id)
 
     # -- on the stopped thread
 
     def scopes(self, frame_id: int) -> list[Scope]:
         """Return a frame's scopes. Raises UnknownFrame, NotStopped."""
         ident, frame = self._stacks.frame(frame_id)
-        return self._ask(ident, lambda: self._variables.scopes(frame), _LOOK_LIMIT_S)
+        parked = self._stops.parked(ident)
+        returned = parked.returned if parked is not None and parked.frame is frame else ()
+        return self._ask(ident, lambda: self._variables.scopes(frame, returned), _LOOK_LIMIT_S)
 
     def variables(
         self,

@@ -27,6 +27,8 @@ PY_RESUME: Final[int] = events.PY_RESUME
 PY_THROW: Final[int] = events.PY_THROW
 PY_RETURN: Final[int] = events.PY_RETURN
 PY_YIELD: Final[int] = events.PY_YIELD
+CALL: Final[int] = events.CALL
+PY_UNWIND: Final[int] = events.PY_UNWIND
 
 STARTS: Final = PY_START | PY_RESUME | PY_THROW
 """A frame starts or runs on, by whichever way."""
@@ -138,9 +140,12 @@ class Monitor:
                 self.disarm(code, purpose)
 
     def is_wanted_beyond_breakpoints(self, code: CodeType) -> bool:
-        """True if a step or a pause wants events of ``code``."""
+        """True if a step or a pause wants lines or instructions of ``code``."""
         armed = self._armed.get(id(code))
-        return armed is not None and any(purpose != "breakpoint" for purpose in armed.wants)
+        return armed is not None and any(
+            purpose != "breakpoint" and mask & (LINE | INSTRUCTION)
+            for purpose, mask in armed.wants.items()
+        )
 
     @locked
     def want_globally(self, purpose: str, mask: int) -> None:

@@ -8,13 +8,13 @@ import os
 import queue
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import monotonic
 from types import FrameType
 from typing import Any
 
 from nbdebug import errors
-from nbdebug.engine.model import Stop
+from nbdebug.engine.model import Returned, Stop
 
 _GRACE_S = 0.5
 _LOOK_S = 0.2
@@ -58,7 +58,15 @@ class ParkedThread:
         stop: Stop,
         waits_for_others: bool,
         outer: "ParkedThread | None" = None,
+        at_line: bool = False,
+        is_calling: bool = False,
     ) -> None:
+        self.at_line = at_line
+        """True at the beginning of a line, from where Python allows a jump."""
+        self.is_calling = is_calling
+        """True while the call that the frame stands at is under way."""
+        self.returned: Sequence[Returned] = ()
+        """What the frame's calls returned in the step that has ended here."""
         self.ident = ident
         self.frame = frame
         self.stop = stop

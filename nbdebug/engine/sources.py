@@ -15,9 +15,13 @@ from types import CodeType
 
 from nbdebug import errors
 from nbdebug.engine import modules
+from nbdebug.engine.statements import NONE, Statements, statements_of
 
 _RESUME = opcode.opmap["RESUME"]
+_SUSPENDS = inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
+_CLEANUP_THROW = opcode.opmap["CLEANUP_THROW"]
 _ALLOW_TOP_LEVEL_AWAIT = 0x2000  # ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+_PARSED = 50  # texts whose statements are kept
 _REMEMBERED = 10_000  # file names; each edited cell is a new one
 
 
@@ -45,6 +49,7 @@ class Sources:
         self._canonical: dict[str, str] = {}
         self._ran: set[str] = set()
         self._references: list[str] = []
+        self._statements: dict[str, tuple[str, Statements]] = {}
         self.transform: Callable[[str, str], str] = lambda path, text: text
         """Turns (path, text) into what is compiled; the kernel puts IPython's transform here."""
         self.is_cell: Callable[[str], bool] = lambda path: False
@@ -104,6 +109,19 @@ class Sources:
     def _has_text(self, path: str) -> bool:
         return bool(linecache.getlines(path) or modules.text_in_archive(path))
 
+    def statements(self, path: str) -> Statements:
+        """Return the statements of the source as it is compiled; none where it can't be read."""
+        try:
+            text = self.text(path)
+        except errors.SourceUnavailable:
+            return NONE
+        known = self._statements.get(path)
+        if known is None or known[0] != text:
+            if len(self._statements) >= _PARSED:
+                self._statements.clear()
+            known = self._statements[path] = text, self._read_statements(path, text)
+        return known[1]
+
     def is_known_to_have_run(self, path: str) -> bool:
         """True if code of this source has run or is loaded as a module."""
         path = self.canonical(path)
@@ -160,6 +178,12 @@ class Sources:
                 return os.path.abspath(candidate)
         return path
 
+    def _read_statements(self, path: str, text: str) -> Statements:
+        try:
+            return statements_of(self.transform(path, text))
+        except (errors.BadBreakpoint, SyntaxError):
+            return NONE
+
     def _is_module(self, path: str) -> bool:
         base = os.path.basename(path)
         return any(
@@ -196,6 +220,29 @@ def has_line(code: CodeType, line: int) -> bool:
     if is_type_parameters(code) or not any(line == known for _, _, known in code.co_lines()):
         return False
     return line != code.co_firstlineno or _sends_first_line(code)
+
+
+def offsets_within(code: CodeType, line: int, last: int) -> frozenset[int]:
+    """Return where a statement from ``line`` to ``last`` comes back to its first line, in bytes.
+
+    A call over several lines does, when its arguments are made, and an await through which an
+    exception comes. It is no other time that the statement runs.
+    """
+    found: set[int] = set()
+    before: int | None = None
+    for start, _, known in code.co_lines():
+        if known == line and before is not None and line < before <= last:
+            found.add(start)
+        before = known
+    if code.co_flags & _SUSPENDS:
+        found |= {at for at in range(0, len(code.co_code), 2) if passes_exception(code, at)}
+    first = next((start for start, _, known in code.co_lines() if known == line), 0)
+    return frozenset(found - {first})
+
+
+def passes_exception(code: CodeType, at: int) -> bool:
+    """True where an await or a ``yield from`` looks at an exception that came into it."""
+    return code.co_code[at] == _CLEANUP_THROW
 
 
 def _sends_first_line(code: CodeType) -> bool:

@@ -39,10 +39,9 @@ class Stacks:
 
     @locked
     def describe(
-        self, ident: int, top: FrameType, start: int, levels: int
+        self, ident: int, frames: list[FrameType], start: int, levels: int
     ) -> tuple[list[FrameInfo], int]:
         """Return frames ``start`` to ``start + levels`` (0: all) of a stack, and its depth."""
-        frames = self.frames_of(top)
         page = frames[start : start + levels] if levels else frames[start:]
         positions: dict[tuple[int, int], _Position] = {}
         return [self._info(self._id_of(ident, f), f, positions) for f in page], len(frames)
@@ -86,6 +85,7 @@ class Stacks:
             end_column,
             self._user_code.is_user(frame),
             str(frame.f_globals.get("__name__") or ""),
+            hex(id(code) + max(at, 0)),
         )
 
 

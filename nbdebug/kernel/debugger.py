@@ -29,6 +29,9 @@ _ANSWERED_MEANWHILE = ("dumpCell", "debugInfo", "inspectVariables", "modules")
 """What a front end asks for with the debugger off, also while another client has the session."""
 _PATIENCE_S = 0.005
 """How long a request may keep the control channel, on which interrupt and shutdown come too."""
+_HOST_PACKAGES = frozenset(
+    ("ipykernel", "IPython", "jupyter_client", "tornado", "zmq", "comm", "debugpy")
+)
 
 
 class KernelDebugger:
@@ -130,6 +133,7 @@ class KernelDebugger:
         engine.inspector.hidden = self.cells.is_hidden
         engine.inspector.around = self.session.without_input
         engine.threads.is_service = _serves_kernel
+        engine.tasks.host_packages = _HOST_PACKAGES
         engine.user_code.configure(
             cells=self.cells.prefixes,
             internal_files=frozenset(getattr(self.kernel, "_kernel_modules", ())),
