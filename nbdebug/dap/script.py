@@ -42,7 +42,7 @@ class ScriptSession(Session):
         self._attached = threading.Event()
         self._configured = threading.Event()
         self._last_request = 0.0
-        self._is_configured = self._is_ending = False
+        self._is_configured = self._is_terminating = self._is_ending = False
         self._redirect: Redirect | None = None
         self._hook = BreakpointHook(self)
         self.children_host = ""
@@ -53,13 +53,16 @@ class ScriptSession(Session):
     # -- requests
 
     def submit(self, request: object, reply: Callable[[Json], None]) -> None:
-        """See Session. The program begins when its client has the reply that lets it."""
+        """See Session. The program begins, and ends, when its client has the reply to that."""
         self._last_request = monotonic()
 
         def then(response: Json) -> None:
             reply(response)
             if self._is_configured:
                 self._configured.set()
+            if self._is_terminating:
+                self._is_terminating = False
+                self._interrupt()
 
         super().submit(request, then)
 
@@ -83,7 +86,10 @@ class ScriptSession(Session):
         self._is_configured = True
 
     def terminate(self) -> None:
-        """End the program as Ctrl-C would: KeyboardInterrupt in the main thread."""
+        """End the program as Ctrl-C would, once the client has its reply."""
+        self._is_terminating = True
+
+    def _interrupt(self) -> None:
         stopped = self.engine.stops.parked(threading.main_thread().ident or 0) is not None
         self.engine.stops.interrupt()
         self.engine.stops.resume_all()
