@@ -138,7 +138,10 @@ def stop_in_a_file_to_come(kernel: Kernel, folder: str) -> None:
     kernel.run(USE_PRICES)
     bound = kernel.event("breakpoint")["breakpoint"]
     expect(bound["verified"] and bound["id"] == pending["id"], f"it to be bound, not {bound}")
-    say("bound", f"to {os.path.basename(bound['source']['path'])}:{bound['line']}, while that is imported")
+    say(
+        "bound",
+        f"to {os.path.basename(bound['source']['path'])}:{bound['line']}, while that is imported",
+    )
     line, values = show_stop(kernel)
     expect((line, values.get("tax")) == (3, "20.0"), "a stop at line 3, and a tax of 20.0")
     kernel.ask("continue", threadId=1)

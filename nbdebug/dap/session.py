@@ -41,7 +41,9 @@ class Session:
         self.engine = Engine(self, limits)
         self.client_id = ""
         self.is_initialized = False
-        self.is_attached = False
+        self.on_attached: Callable[[bool], None] = lambda attached: None
+        """Called when a client has come (True) or gone."""
+        self._is_attached = False
         self.edge = Edge()
         self.path_mappings: Callable[[], tuple[Mapping, ...]] = tuple
         """Gives the mappings for a client that brings none."""
@@ -215,6 +217,17 @@ class Session:
     def give_back(self) -> None:
         """Have events go where they went before `take`."""
         self._send = self._own_send
+
+    @property
+    def is_attached(self) -> bool:
+        """True while a client is there that lets what is stopped run on."""
+        return self._is_attached
+
+    @is_attached.setter
+    def is_attached(self, attached: bool) -> None:
+        if attached != self._is_attached:
+            self._is_attached = attached
+            self.on_attached(attached)
 
     @property
     def shows_output_events(self) -> bool:

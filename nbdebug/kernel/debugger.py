@@ -152,8 +152,7 @@ class KernelDebugger:
         stock._is_debugpy_available = True
         self._before_shutdown = kernel.do_shutdown
         kernel.do_shutdown = self._shut_down
-        self._before_breakpoint = sys.breakpointhook
-        sys.breakpointhook = self._break
+        self.session.on_attached = self._hook_breakpoint
         self.cells.keep_leading_lines()
         self.cells.bodies.install()
         self.shell.events.register("pre_execute", self.session.run_starts)
@@ -171,8 +170,6 @@ class KernelDebugger:
         self.shell.events.unregister("pre_execute", self.session.run_starts)
         self.shell.events.unregister("pre_run_cell", self.cells.starts)
         self.shell.events.unregister("post_execute", self.session.run_ended)
-        if sys.breakpointhook == self._break:
-            sys.breakpointhook = self._before_breakpoint
         self.shell.configurables.remove(self.config)
         self.cells.restore_leading_lines()
         self.cells.bodies.remove()
@@ -225,8 +222,19 @@ class KernelDebugger:
     def _is_asked_for(self) -> bool:
         return self.session.is_attached or bool(self.session.engine.breakpoints.infos())
 
+    def _hook_breakpoint(self, attached: bool) -> None:
+        """Have `breakpoint()` mean the client's debugger as long as there is a client.
+
+        Otherwise pdb is to start in the caller's frame, which it finds as its own caller's.
+        """
+        if attached and sys.breakpointhook != self._break:
+            self._before_breakpoint = sys.breakpointhook
+            sys.breakpointhook = self._break
+        elif not attached and sys.breakpointhook == self._break:
+            sys.breakpointhook = self._before_breakpoint
+
     def _break(self, *arguments: Any, **options: Any) -> Any:
-        """Stop where `breakpoint()` is called; without a client, do what it did before."""
+        """Stop where `breakpoint()` is called; with arguments, do what it did before."""
         own = not arguments and not options and "PYTHONBREAKPOINT" not in os.environ
         # In a forked child the client isn't there, and the engine is off.
         if not (own and self.session.can_resume() and self.session.engine.is_started):
