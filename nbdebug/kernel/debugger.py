@@ -7,9 +7,11 @@ the main thread; asked on the control thread.
 import asyncio
 import atexit
 import contextlib
+import importlib.util
 import os
 import sys
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import ipykernel.debugger as stock
@@ -19,6 +21,7 @@ from nbdebug import errors
 from nbdebug.dap import listening
 from nbdebug.dap.log import MessageLog
 from nbdebug.dap.messages import Json
+from nbdebug.engine import modules
 from nbdebug.engine.model import BreakpointSpec, LineTarget
 from nbdebug.kernel.cells import Cells
 from nbdebug.kernel.config import Nbdebug
@@ -30,7 +33,7 @@ _ANSWERED_MEANWHILE = ("dumpCell", "debugInfo", "inspectVariables", "modules")
 _PATIENCE_S = 0.005
 """How long a request may keep the control channel, on which interrupt and shutdown come too."""
 _HOST_PACKAGES = frozenset(
-    ("ipykernel", "IPython", "jupyter_client", "tornado", "zmq", "comm", "debugpy")
+    ("ipykernel", "IPython", "jupyter_client", "tornado", "traitlets", "zmq", "comm", "debugpy")
 )
 
 
@@ -136,7 +139,7 @@ class KernelDebugger:
         engine.tasks.host_packages = _HOST_PACKAGES
         engine.user_code.configure(
             cells=self.cells.prefixes,
-            internal_files=frozenset(getattr(self.kernel, "_kernel_modules", ())),
+            host=tuple(_host_folders()),
         )
         self.config.apply(engine)
         self.session.path_mappings = lambda: self.config.mappings
@@ -247,6 +250,16 @@ class KernelDebugger:
         self.session.is_attached = False
         self.session.engine.stops.interrupt()
         return self._before_shutdown(restart)
+
+
+def _host_folders() -> Iterator[str]:
+    for name in _HOST_PACKAGES:
+        file = modules.file_of(name)
+        if file is not None:
+            yield os.path.dirname(file) + os.sep
+    launcher = importlib.util.find_spec("ipykernel_launcher")  # which runs as __main__
+    if launcher is not None and launcher.origin is not None:
+        yield launcher.origin
 
 
 def _serves_kernel(thread: Any) -> bool:
