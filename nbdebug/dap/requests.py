@@ -12,7 +12,7 @@ from nbdebug import errors
 from nbdebug.dap import messages as m
 from nbdebug.dap.messages import Json
 from nbdebug.engine import modules as loaded_modules
-from nbdebug.engine.model import StepKind
+from nbdebug.engine.model import ExceptionFilter, StepKind
 from nbdebug.engine.usercode import Rule
 
 if TYPE_CHECKING:
@@ -79,9 +79,15 @@ def set_function_breakpoints(
 def set_exception_breakpoints(
     session: "Session", arguments: m.SetExceptionBreakpointsArguments
 ) -> Json:
-    if arguments.filters:
-        raise errors.NotSupported("nbdebug doesn't stop at exceptions yet.")
-    return {"breakpoints": []}
+    specs = [ExceptionFilter(name) for name in arguments.filters]
+    specs += [ExceptionFilter(one.filter_id, one.condition) for one in arguments.filter_options]
+    failures = session.engine.exceptions.set(specs)
+    return {"breakpoints": [m.filter_body(failure) for failure in failures]}
+
+
+def exception_info(session: "Session", arguments: m.ExceptionInfoArguments) -> Json:
+    mode, details = session.engine.inspector.exception(session.thread(arguments.thread_id))
+    return m.exception_body(mode, details)
 
 
 def breakpoint_locations(session: "Session", arguments: m.BreakpointLocationsArguments) -> Json:
@@ -213,7 +219,15 @@ REQUESTS: dict[str, Request[Any]] = {
         {"supportsFunctionBreakpoints": True},
     ),
     "setExceptionBreakpoints": Request(
-        m.SetExceptionBreakpointsArguments, set_exception_breakpoints
+        m.SetExceptionBreakpointsArguments,
+        set_exception_breakpoints,
+        {
+            "exceptionBreakpointFilters": m.EXCEPTION_FILTERS,
+            "supportsExceptionFilterOptions": True,
+        },
+    ),
+    "exceptionInfo": Request(
+        m.ExceptionInfoArguments, exception_info, {"supportsExceptionInfoRequest": True}
     ),
     "breakpointLocations": Request(
         m.BreakpointLocationsArguments,

@@ -7,14 +7,25 @@ frame, and every such wait has a limit.
 
 import itertools
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from nbdebug import errors
-from nbdebug.engine import evaluate
+from nbdebug.engine import evaluate, failures
 from nbdebug.engine.bounded import Bounded
-from nbdebug.engine.model import FrameInfo, Limits, Scope, ThreadInfo, Variable
+from nbdebug.engine.evaluate import FrameWith
+from nbdebug.engine.failures import NAME, Failure, Place
+from nbdebug.engine.model import (
+    BreakMode,
+    ExceptionDetails,
+    FrameInfo,
+    Limits,
+    Scope,
+    ThreadInfo,
+    Variable,
+)
+from nbdebug.engine.parking import ParkedThread
 from nbdebug.engine.stacks import Stacks
 from nbdebug.engine.stops import Stops
 from nbdebug.engine.threads import Threads, top_frame
@@ -72,17 +83,52 @@ class Inspector:
         parked = self._stops.parked(ident)
         if parked is None:
             self._stacks.forget(ident)  # it runs: what was told of it holds no more
-            top = self._user_code.nearest(top_frame(ident))
-        else:
-            top = parked.frame
-        return ([], 0) if top is None else self._stacks.describe(ident, top, start, levels)
+        places = self._places(ident, parked)
+        return self._stacks.describe(ident, places, start, levels)
+
+    # -- exceptions
+
+    def exception(self, thread_id: int) -> tuple[BreakMode, ExceptionDetails]:
+        """Return the exception that a thread is stopped for. Raises UnknownThread, NoException."""
+        parked = self._stops.parked(self._threads.ident_of(thread_id))
+        failure = None if parked is None else parked.failure
+        if parked is None or failure is None:
+            raise errors.NoException(f"Thread {thread_id} isn't stopped at an exception.")
+        limit_s = _LOOK_LIMIT_S + self._limits.repr_s * 20
+        return failure.mode, parked.ask(lambda: self._details(failure, parked), limit_s)
+
+    def failure_of(self, error: BaseException) -> Failure:
+        """Return a post-mortem's failure: an exception with the frames of its traceback.
+
+        Raises NoFailure if there is no frame of user code in it.
+        """
+        places = failures.places_of(error.__traceback__, self._user_code)
+        if not places or not self._user_code.is_user(places[0].frame):
+            raise errors.NoFailure("No code of yours is in the last traceback.")
+        title = failures.title_of(error, self.bounded, self._limits)
+        return Failure(error, BreakMode.NEVER, title, places, is_over=True)
+
+    def _details(self, failure: Failure, parked: ParkedThread) -> ExceptionDetails:
+        def trace(error: BaseException) -> str:
+            places = failures.places_of(error.__traceback__, self._user_code)
+            if error is failure.error and not failure.places:  # the callers are there still
+                places += tuple(self._stacks.places_of(parked.frame)[1:])
+            return failures.trace_text(places)
+
+        def text(error: BaseException) -> str:
+            return failures.text_of(error, self.bounded, self._limits)
+
+        return failures.details_of(failure.error, text, trace)
 
     # -- on the stopped thread
 
     def scopes(self, frame_id: int) -> list[Scope]:
         """Return a frame's scopes. Raises UnknownFrame, NotStopped."""
         ident, frame = self._stacks.frame(frame_id)
-        return self._ask(ident, lambda: self._variables.scopes(frame), _LOOK_LIMIT_S)
+        parked = self._stops.parked(ident)
+        is_top = parked is not None and parked.frame is frame
+        error = self._error_of(parked) if is_top else None
+        return self._ask(ident, lambda: self._variables.scopes(frame, error), _LOOK_LIMIT_S)
 
     def variables(
         self,
@@ -111,7 +157,7 @@ class Inspector:
             new = self.run_bounded(lambda: evaluate.evaluate(value, frame), self._limits.evaluate_s)
             return self._variables.set(reference, name, new)
 
-        return self._in(None, assign, self._limits.evaluate_s)
+        return self._in(None, assign, self._limits.evaluate_s, value)
 
     def evaluate(self, text: str, frame_id: int | None, context: str = "repl") -> Variable:
         """Evaluate in a frame (of the stopped thread, if none is named); return the value's view.
@@ -126,7 +172,7 @@ class Inspector:
             value = self.run_bounded(lambda: run(text, frame), seconds)
             return self.view_of(value, text, context)
 
-        return self._in(frame_id, evaluate_in, seconds)
+        return self._in(frame_id, evaluate_in, seconds, text)
 
     def set_expression(self, target: str, value: str, frame_id: int | None) -> Variable:
         """Assign in a frame. Raises NotAssignable, EvaluationFailed, TookTooLong."""
@@ -136,7 +182,7 @@ class Inspector:
             new = self.run_bounded(lambda: evaluate.assign(target, value, frame), seconds)
             return self._variables.view("", new, target)
 
-        return self._in(frame_id, assign, self._limits.evaluate_s)
+        return self._in(frame_id, assign, self._limits.evaluate_s, value)
 
     def completions(self, text: str, frame_id: int | None) -> list[tuple[str, str]]:
         """Return what may complete the end of ``text`` in a frame. Raises NotStopped."""
@@ -144,17 +190,17 @@ class Inspector:
         def complete(frame: FrameType) -> list[tuple[str, str]]:
             return evaluate.completions(text, {*frame.f_locals, *frame.f_globals}, frame)
 
-        return self.in_frame(frame_id, complete, _LOOK_LIMIT_S)
+        return self.in_frame(frame_id, complete, _LOOK_LIMIT_S, text)
 
     def in_frame[T](
-        self, frame_id: int | None, call: Callable[[FrameType], T], limit_s: float
+        self, frame_id: int | None, call: Callable[[FrameType], T], limit_s: float, text: str = ""
     ) -> T:
-        """Run ``call`` with a frame on its stopped thread.
+        """Run ``call``, which evaluates ``text``, with a frame on its stopped thread.
 
         Raises EvaluationFailed with what it raised, TookTooLong, UnknownFrame, NotStopped.
         """
         return self._in(
-            frame_id, lambda frame: self.run_bounded(lambda: call(frame), limit_s), limit_s
+            frame_id, lambda frame: self.run_bounded(lambda: call(frame), limit_s), limit_s, text
         )
 
     # -- on the calling thread
@@ -203,12 +249,27 @@ class Inspector:
 
     # -- inside
 
-    def _in[T](self, frame_id: int | None, call: Callable[[FrameType], T], limit_s: float) -> T:
+    def _in[T](
+        self, frame_id: int | None, call: Callable[[FrameType], T], limit_s: float, text: str
+    ) -> T:
         current = self._stops.require_current()
         ident, frame = current.ident, current.frame
         if frame_id is not None:
             ident, frame = self._stacks.frame(frame_id)
-        return self._ask(ident, lambda: call(frame), limit_s)
+        error = self._error_of(self._stops.parked(ident)) if NAME in text else None
+        seen = frame if error is None else cast(FrameType, FrameWith(frame, NAME, error))
+        return self._ask(ident, lambda: call(seen), limit_s)
+
+    def _places(self, ident: int, parked: ParkedThread | None) -> Sequence[Place]:
+        if parked is not None and parked.failure is not None and parked.failure.places:
+            return parked.failure.places
+        if parked is not None:
+            return self._stacks.places_of(parked.frame)
+        top = self._user_code.nearest(top_frame(ident))
+        return [] if top is None else self._stacks.places_of(top)
+
+    def _error_of(self, parked: ParkedThread | None) -> BaseException | None:
+        return None if parked is None or parked.failure is None else parked.failure.error
 
     def _ask[T](self, ident: int, call: Callable[[], T], limit_s: float) -> T:
         # A thread that is blocked in native code can't be asked: the stopped one looks for it.

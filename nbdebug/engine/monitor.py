@@ -27,6 +27,8 @@ PY_RESUME: Final[int] = events.PY_RESUME
 PY_THROW: Final[int] = events.PY_THROW
 PY_RETURN: Final[int] = events.PY_RETURN
 PY_YIELD: Final[int] = events.PY_YIELD
+RAISE: Final[int] = events.RAISE
+PY_UNWIND: Final[int] = events.PY_UNWIND
 
 STARTS: Final = PY_START | PY_RESUME | PY_THROW
 """A frame starts or runs on, by whichever way."""

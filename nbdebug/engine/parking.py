@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Any
 
 from nbdebug import errors
+from nbdebug.engine.failures import Failure
 from nbdebug.engine.model import Stop
 
 _GRACE_S = 0.5
@@ -45,10 +46,20 @@ class _Job[T]:
 class ParkedThread:
     """One thread, from the event that stopped it until it runs on."""
 
-    def __init__(self, ident: int, frame: FrameType, stop: Stop, waits_for_others: bool) -> None:
+    def __init__(
+        self,
+        ident: int,
+        frame: FrameType,
+        stop: Stop,
+        waits_for_others: bool,
+        failure: Failure | None = None,
+    ) -> None:
+        """``frame`` is the one that runs; what is shown may be the frames of ``failure``."""
         self.ident = ident
-        self.frame = frame
+        self.runs = frame
+        self.frame = failure.places[0].frame if failure and failure.places else frame
         self.stop = stop
+        self.failure = failure
         self.waits_for_others = waits_for_others
         self.was_released = False
         self._jobs: queue.SimpleQueue[object] = queue.SimpleQueue()

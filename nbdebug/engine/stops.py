@@ -8,14 +8,16 @@ its stop is told when the first has gone on.
 
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from types import FrameType
 from typing import Protocol
 
 from nbdebug import errors
 from nbdebug.engine import monitor
 from nbdebug.engine.checks import Hit, location_of
+from nbdebug.engine.failures import Failure
 from nbdebug.engine.locks import locked, new_lock
-from nbdebug.engine.model import Location, StepKind, Stop, StopReason
+from nbdebug.engine.model import BreakMode, Location, StepKind, Stop, StopReason
 from nbdebug.engine.monitor import Monitor
 from nbdebug.engine.parking import ParkedThread
 from nbdebug.engine.stepping import Stepper
@@ -71,15 +73,23 @@ class Stops:
     # -- on user threads
 
     def stop_here(
-        self, frame: FrameType, reason: StopReason | None, hit: Hit | None = None
+        self,
+        frame: FrameType,
+        reason: StopReason | None,
+        hit: Hit | None = None,
+        failure: Failure | None = None,
     ) -> None:
-        """Hold the calling thread in ``frame`` until a client lets it run on."""
+        """Hold the calling thread in ``frame`` until a client lets it run on.
+
+        ``failure`` is the exception that it stops for; the stack is then the failure's, if it has
+        one.
+        """
         ident = threading.get_ident()
-        stop = self._describe(ident, frame, reason, hit)
+        stop = self._describe(ident, frame, reason, hit, failure)
         if reason is not None and not self._listener.can_resume():
             self._listener.passed(stop)
             return
-        parked = ParkedThread(ident, frame, stop, waits_for_others=reason is None)
+        parked = ParkedThread(ident, frame, stop, reason is None, failure)
         try:
             if self._enter(parked):
                 self._serve(parked)
@@ -103,6 +113,11 @@ class Stops:
             self._stop_asking()
 
     # -- on a client's thread
+
+    @property
+    def can_stop(self) -> bool:
+        """True if a client is there that will let a stopped thread run on."""
+        return self._listener.can_resume()
 
     @property
     def current(self) -> Stop | None:
@@ -134,15 +149,23 @@ class Stops:
         self._release(self._require(thread_id), single)
 
     def step(self, thread_id: int, kind: StepKind, single: bool = False) -> None:
-        """Let the stopped thread make one step. Raises UnknownThread, NotStopped."""
+        """Let the stopped thread make one step. Raises UnknownThread, NotStopped, IsOver."""
         parked = self._require(thread_id)
-        self._stepper.begin(parked.ident, kind, parked.frame)
+        if parked.stop.is_over:
+            raise errors.IsOver(f"`{kind}` can't be done in what has ended.")
+        self._stepper.begin(parked.ident, kind, parked.runs)
         self._release(parked, single)
 
     def pause(self, thread_id: int) -> None:
-        """Have a running thread stop at its next line of user code. Raises UnknownThread."""
+        """Have a running thread stop at its next line of user code.
+
+        Raises UnknownThread, IsOver.
+        """
         ident = self._threads.ident_of(thread_id)
-        if ident not in self._parked:
+        parked = self._parked.get(ident)
+        if parked is not None and parked.stop.is_over:
+            raise errors.IsOver("`pause` can't be done in what has ended.")
+        if parked is None:
             self.asked[ident] = StopReason.PAUSE
             self._ask([ident])
 
@@ -191,12 +214,24 @@ class Stops:
         return parked
 
     def _describe(
-        self, ident: int, frame: FrameType, reason: StopReason | None, hit: Hit | None
+        self,
+        ident: int,
+        frame: FrameType,
+        reason: StopReason | None,
+        hit: Hit | None,
+        failure: Failure | None,
     ) -> Stop:
         location = location_of(frame)
+        if failure is not None and failure.places:
+            place = failure.places[0]
+            location = replace(location_of(place.frame), line=place.line)
         ids = hit.ids if hit is not None else ()
         error = hit.error if hit is not None else ""
         sentence = _sentence(reason, location, ids, error)
+        text = ""
+        if failure is not None:
+            why = f"{error}. " if error else ""
+            sentence, text = failure.title, why + _failed_at(failure, location)
         return Stop(
             reason or StopReason.PAUSE,
             self._threads.id_of(ident),
@@ -205,6 +240,8 @@ class Stops:
             ids,
             self.stop_other_threads,
             error,
+            text,
+            failure is not None and failure.is_over,
         )
 
     def _announce(self, parked: ParkedThread) -> None:
@@ -338,11 +375,25 @@ def _to_the_end(call: Callable[[], None]) -> None:
         raise
 
 
+def _failed_at(failure: Failure, location: Location) -> str:
+    what = {
+        BreakMode.ALWAYS: "Stopped where it was raised",
+        BreakMode.UNHANDLED: "Stopped because nothing catches it",
+        BreakMode.USER_UNHANDLED: "Stopped because no user code catches it",
+        BreakMode.NEVER: "It has ended the run, raised",
+    }
+    return f"{what[failure.mode]}, at {_place(location)}."
+
+
+def _place(location: Location) -> str:
+    inside = "" if location.function == "<module>" else f" in {location.function}"
+    return f"line {location.line}{inside}"
+
+
 def _sentence(
     reason: StopReason | None, location: Location, ids: tuple[int, ...], error: str
 ) -> str:
-    inside = "" if location.function == "<module>" else f" in {location.function}"
-    place = f"line {location.line}{inside}"
+    place = _place(location)
     if error:
         return f"{error}. Stopped at {place}."
     numbers = ", ".join(map(str, ids))

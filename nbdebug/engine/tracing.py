@@ -15,6 +15,7 @@ from typing import Any
 from nbdebug.engine import monitor
 from nbdebug.engine.breakpoints import Breakpoints
 from nbdebug.engine.checks import Hit
+from nbdebug.engine.exceptions import ExceptionStops
 from nbdebug.engine.model import StopReason
 from nbdebug.engine.monitor import DISABLE, Monitor
 from nbdebug.engine.sources import is_top_level
@@ -38,6 +39,7 @@ class Tracer:
         threads: Threads,
         user_code: UserCode,
         stops: Stops,
+        exceptions: ExceptionStops,
         failed: Callable[[], None],
     ) -> None:
         self._arrivals: dict[int, tuple[FrameType, Hit]] = {}
@@ -49,6 +51,7 @@ class Tracer:
         self._user_code = user_code
         self._stops = stops
         self._asked = stops.asked
+        self._exceptions = exceptions
         self._failed = failed
 
     def callbacks(self) -> dict[int, Callable[..., Any]]:
@@ -61,6 +64,8 @@ class Tracer:
             monitor.PY_THROW: self._on_throw,
             monitor.PY_RETURN: self._on_return,
             monitor.PY_YIELD: self._on_yield,
+            monitor.RAISE: self._exceptions.make_on_raise(self._is_guests),
+            monitor.PY_UNWIND: self._exceptions.make_on_unwind(self._is_guests),
         }
 
     def run_ended(self) -> None:

@@ -68,6 +68,7 @@ class KernelDebugger:
         engine.sources.transform = self.cells.transform
         engine.inspector.hidden = self.cells.is_hidden
         engine.threads.is_service = _serves_kernel
+        engine.exceptions.is_host = _is_of_host
         engine.user_code.configure(
             cells=self.cells.prefixes,
             internal_files=frozenset(getattr(self.kernel, "_kernel_modules", ())),
@@ -165,6 +166,11 @@ def _serves_kernel(thread: Any) -> bool:
     runs = getattr(thread, "_target", None) or type(thread).run
     package = str(getattr(runs, "__module__", "")).partition(".")[0]
     return package in ("ipykernel", "IPython", "zmq", "tornado")
+
+
+def _is_of_host(module: str) -> bool:
+    # They call reprs, completers and hooks of the user's, and catch what these raise.
+    return module.partition(".")[0] in ("ipykernel", "IPython", "jedi", "traitlets")
 
 
 def debugger_of(shell: Any) -> KernelDebugger:

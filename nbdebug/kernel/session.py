@@ -167,7 +167,7 @@ def rich_inspect_variables(session: KernelSession, arguments: k.RichInspectArgum
     engine = session.engine
     if engine.stops.current is not None:
         rendered: Json = engine.inspector.in_frame(
-            arguments.frame_id, render, engine.inspector.limits.evaluate_s
+            arguments.frame_id, render, engine.inspector.limits.evaluate_s, name
         )
     else:
         rendered = session.on_main_thread(
@@ -187,7 +187,7 @@ def copy_to_globals(session: KernelSession, arguments: k.CopyToGlobalsArguments)
         return session.engine.inspector.view_of(value, destination)
 
     new = session.engine.inspector.in_frame(
-        arguments.src_frame_id, copy, session.engine.inspector.limits.evaluate_s
+        arguments.src_frame_id, copy, session.engine.inspector.limits.evaluate_s, source
     )
     return {"value": m.sendable(new.value), **m.value_body(new)}
 
