@@ -756,7 +756,7 @@ def test_a_bare_line_number_is_a_line_of_this_cell(here: Kernel) -> None:
 
 
 def test_every_magic_has_help_with_examples(shared: Kernel) -> None:
-    for name in ("bp", "stack", "nbdebug"):
+    for name in ("bp", "stack", "postmortem", "nbdebug"):
         message = shared.send_cell(f"%{name}?")
         payload = shared.finish(message)["payload"]
         assert f"%{name}" in payload[0]["data"]["text/plain"]

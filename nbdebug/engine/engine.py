@@ -118,9 +118,12 @@ class Engine:
     def post_mortem(self, error: BaseException) -> None:
         """Hold the calling thread on the frames of a traceback, until a client ends it.
 
-        Ctrl-C ends it too. Raises NoFailure if no frame of user code is in the traceback.
+        Ctrl-C ends it too; without a client it ends at once. Raises NoFailure if no frame of user
+        code is in the traceback.
         """
         failure = self.inspector.failure_of(error)
+        if not self.stops.can_stop:
+            return
         with contextlib.suppress(KeyboardInterrupt):
             self.stops.stop_here(failure.places[0].frame, StopReason.EXCEPTION, failure=failure)
 

@@ -69,6 +69,8 @@ class ExceptionStops:
         self._callers: dict[tuple[int, int, int], CodeType] = {}
         # id of an exception that may yet be caught -> the filters that it concerns.
         self._pending: dict[int, tuple[Filter, ...]] = {}
+        # Exceptions that have stopped as uncaught in this run.
+        self._told: set[int] = set()
         # Exceptions that came when the stack had no room for a stop: it is made further out.
         self._missed: set[int] = set()
 
@@ -102,9 +104,14 @@ class ExceptionStops:
         self._forget_quiet()
         self._pending.clear()
         self._missed.clear()
+        self._told.clear()
         self._propagation.handlers.forget()
         if self._filters:
             self._monitor.want_globally(PURPOSE, monitor.RAISE)
+
+    def was_told(self, error: BaseException) -> bool:
+        """True if this run has stopped because nothing catches the exception."""
+        return id(error) in self._told
 
     # -- on user threads
 
@@ -231,6 +238,8 @@ class ExceptionStops:
         said = filter_.holds(raised_in, error)
         if said is None:
             return False
+        if filter_.mode is BreakMode.UNHANDLED:
+            self._told.add(id(error))
         title = title_of(error, self._bounded, self._limits())
         self._stop(frame, Failure(error, filter_.mode, title, places), said)
         return True

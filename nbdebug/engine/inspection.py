@@ -100,13 +100,25 @@ class Inspector:
     def failure_of(self, error: BaseException) -> Failure:
         """Return a post-mortem's failure: an exception with the frames of its traceback.
 
-        Raises NoFailure if there is no frame of user code in it.
+        Runs on the thread that will be held: it asks the exception for its text. Raises NoFailure.
+        """
+        places = self.failed_places(error)
+        title = failures.title_of(error, self.bounded, self._limits)
+        return Failure(error, BreakMode.NEVER, title, places, is_over=True)
+
+    def failed_places(self, error: BaseException) -> tuple[Place, ...]:
+        """Return the frames of an exception's traceback that a post-mortem shows, innermost first.
+
+        Raises NoFailure if none is the user's.
         """
         places = failures.places_of(error.__traceback__, self._user_code)
         if not places or not self._user_code.is_user(places[0].frame):
             raise errors.NoFailure("No code of yours is in the last traceback.")
-        title = failures.title_of(error, self.bounded, self._limits)
-        return Failure(error, BreakMode.NEVER, title, places, is_over=True)
+        return places
+
+    def failed_variables(self, place: Place) -> list[Variable]:
+        """Return the variables of a traceback's frame while nothing is stopped; runs no code."""
+        return self._new_store(run_code=False).namespace(dict(place.frame.f_locals))
 
     def _details(self, failure: Failure, parked: ParkedThread) -> ExceptionDetails:
         def trace(error: BaseException) -> str:

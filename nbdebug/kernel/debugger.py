@@ -6,6 +6,7 @@ the main thread; asked on the control thread.
 
 import asyncio
 import atexit
+import contextlib
 import os
 import sys
 from typing import Any
@@ -90,6 +91,7 @@ class KernelDebugger:
         self.cells.keep_leading_lines()
         self.shell.events.register("pre_execute", self.session.run_starts)
         self.shell.events.register("post_execute", engine.run_ended)
+        self.shell.events.register("post_run_cell", self._cell_ended)
         atexit.register(self.cells.remove_files)
 
     def remove(self) -> None:
@@ -98,6 +100,7 @@ class KernelDebugger:
         self.session.engine.close()
         self.shell.events.unregister("pre_execute", self.session.run_starts)
         self.shell.events.unregister("post_execute", self.session.engine.run_ended)
+        self.shell.events.unregister("post_run_cell", self._cell_ended)
         if sys.breakpointhook == self._break:
             sys.breakpointhook = self._before_breakpoint
         self.shell.configurables.remove(self.config)
@@ -153,6 +156,15 @@ class KernelDebugger:
             return self._before_breakpoint(*arguments, **options)
         self.session.engine.stops.stop_after(sys._getframe(1))
         return None
+
+    def _cell_ended(self, result: Any) -> None:
+        """Open a failed cell's traceback where the user has asked for it once and for all."""
+        error = result.error_in_exec
+        if not self.config.post_mortem or not isinstance(error, Exception):
+            return
+        if not self.session.engine.exceptions.was_told(error):
+            with contextlib.suppress(errors.NoFailure):
+                self.session.engine.post_mortem(error)
 
     def _shut_down(self, restart: bool) -> Any:
         """End what is stopped before the kernel waits for its threads to end."""

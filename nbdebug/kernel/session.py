@@ -81,14 +81,11 @@ class KernelSession(Session):
         """
         if threading.current_thread() is threading.main_thread():
             return call()
-        started, done = threading.Event(), threading.Event()
+        done = threading.Event()
         outcome: list[Any] = []
         failure: list[BaseException] = []
 
         def run() -> None:
-            if started.is_set():  # the asker has given up
-                return
-            started.set()
             try:
                 outcome.append(call())
             except BaseException as error:
@@ -96,15 +93,36 @@ class KernelSession(Session):
             finally:
                 done.set()
 
-        self.kernel.io_loop.add_callback(run)
-        if not started.wait(_IDLE_LIMIT_S):
-            started.set()
-            raise errors.ThreadIsRunning("The kernel is busy, and nothing is stopped.")
+        self.begin_on_main_thread(run)
         if not done.wait(self.engine.inspector.limits.evaluate_s + 1):
             raise errors.TookTooLong("The main thread didn't answer in time.")
         if failure:
             raise failure[0]
         return outcome[0]
+
+    def begin_on_main_thread(self, call: Callable[[], None]) -> None:
+        """Have the idle main thread begin ``call``, and don't wait for its end.
+
+        Raises ThreadIsRunning if it is busy.
+        """
+        begun = threading.Event()
+
+        def begin() -> None:
+            if not begun.is_set():  # else the asker has given up
+                begun.set()
+                call()
+
+        self.kernel.io_loop.add_callback(begin)
+        if not begun.wait(_IDLE_LIMIT_S):
+            begun.set()
+            raise errors.ThreadIsRunning("The kernel is busy, and nothing is stopped.")
+
+    def last_failure(self) -> BaseException:
+        """Return the exception that the kernel's shell has shown last. Raises NoFailure."""
+        found = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
+        if not isinstance(found, BaseException):
+            raise errors.NoFailure("Nothing has failed yet.")
+        return found
 
     def _publish(self, event: Json) -> None:
         kernel = self.kernel
@@ -218,6 +236,17 @@ def set_breakpoint_condition(session: KernelSession, arguments: k.BreakpointArgu
     return {"breakpoint": m.breakpoint_body(session.engine.breakpoints.add(spec))}
 
 
+def post_mortem(session: KernelSession, arguments: m.Nothing) -> None:
+    engine = session.engine
+    if not session.can_resume():
+        raise errors.NotStarted("`nbdebug/postMortem` comes after `attach`.")
+    if engine.stops.current is not None:
+        raise errors.ThreadIsRunning("A thread is stopped already: let it run on first.")
+    error = session.last_failure()
+    engine.inspector.failed_places(error)
+    session.begin_on_main_thread(lambda: engine.post_mortem(error))
+
+
 def _breakpoint(info: BreakpointInfo) -> Json:
     spec = info.spec
     return m.without_nones(
@@ -257,5 +286,6 @@ KernelSession.requests = {
     ),
     "variables": Request(m.VariablesArguments, REQUESTS["variables"].run, needs_start=False),
     "evaluate": Request(m.EvaluateArguments, evaluate_, REQUESTS["evaluate"].capabilities),
+    "nbdebug/postMortem": Request(m.Nothing, post_mortem),
     "nbdebug/setBreakpoint": Request(k.BreakpointArguments, set_breakpoint_condition),
 }
