@@ -5,6 +5,7 @@ The same for every debugger: nothing here knows which one answers.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +57,7 @@ class Client:
             "command": command,
             "arguments": dict(arguments or {}),
         }
+        self.kernel.debug_bytes += len(json.dumps(request))
         return self.kernel.send("control", "debug_request", request)
 
     def timed(

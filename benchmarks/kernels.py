@@ -6,6 +6,7 @@ gets its turn. Knows Jupyter's messages and nothing of the Debug Adapter Protoco
 
 from __future__ import annotations
 
+import json
 import math
 import time
 import uuid
@@ -52,6 +53,8 @@ class Kernel:
     def __init__(self, specs: KernelSpecManager, home: Path, environ: dict[str, str]) -> None:
         self.tag = uuid.uuid4().hex
         self.events: list[Received] = []
+        self.debug_bytes = 0
+        """Size of the contents of all debug messages that came, as JSON."""
         self._replies: dict[str, Received] = {}
         self._output: defaultdict[str, str] = defaultdict(str)
         self._idle: set[str] = set()
@@ -172,6 +175,8 @@ class Kernel:
     def _keep(self, channel: str, message: dict[str, Any]) -> None:
         parent = message["parent_header"].get("msg_id", "")
         content = message["content"]
+        if message["msg_type"] in ("debug_reply", "debug_event"):
+            self.debug_bytes += len(json.dumps(content))
         if channel != "iopub":
             self._replies[parent] = Received(now(), content)
             return

@@ -17,3 +17,11 @@ MONITORING_TOOL_IDS = (4, 3, 1, 2)
 """Ids of sys.monitoring to try, in this order. Not 0: debugpy claims it as its own when it is
 imported later, and from 3.14 pdb's monitoring backend does, and both fail if it is taken. 5 is the
 optimizer's."""
+
+
+def _type_of_locals() -> type:
+    return type(sys._getframe().f_locals)
+
+
+FRAME_LOCALS_TYPE = _type_of_locals()
+"""What ``frame.f_locals`` of a function is: a write-through proxy, or before 3.13 a dict."""

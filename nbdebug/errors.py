@@ -97,7 +97,7 @@ class NoException(ClientError):
     """The thread isn't stopped at an exception."""
 
     slug = "no-exception"
-    id = 110
+    id = 111
     advice = "Set an exception filter, and ask while a thread is stopped by it."
 
 
@@ -105,7 +105,7 @@ class NoFailure(ClientError):
     """No traceback is there to be looked at."""
 
     slug = "no-failure"
-    id = 111
+    id = 112
     advice = "Run the cell that fails, then ask again."
 
 
@@ -113,7 +113,7 @@ class IsOver(ClientError):
     """The code that is looked at has ended, and can't be moved."""
 
     slug = "is-over"
-    id = 112
+    id = 113
     advice = "`continue` ends the look at it; set a breakpoint and run the cell again to step."
 
 
@@ -121,7 +121,7 @@ class UnknownFilter(ClientError):
     """No exception filter has this id."""
 
     slug = "unknown-filter"
-    id = 113
+    id = 114
     advice = "The filters are `raised`, `uncaught` and `userUnhandled`."
 
 
@@ -187,6 +187,14 @@ class UnknownBreakpoint(ClientError):
     slug = "unknown-breakpoint"
     id = 124
     advice = "List the breakpoints with `%bp`."
+
+
+class Cancelled(ClientError):
+    """The client has cancelled the request."""
+
+    slug = "cancelled"
+    id = 110
+    advice = ""
 
 
 class TargetError(NbdebugError):

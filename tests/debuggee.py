@@ -55,6 +55,9 @@ class Client:
     def breakpoint_changed(self, info: BreakpointInfo, reason: str) -> None:
         self.changes.append((info, reason))
 
+    def forget_parent(self) -> None:
+        pass
+
     def output(self, text: str, category: str, location: Location | None) -> None:
         self.outputs.append((text, category, location))
 

@@ -112,7 +112,10 @@ def test_an_error_in_a_cell_with_top_level_await(kernel: Kernel) -> None:
 
 def test_what_might_have_been_caught_stops_before_the_cells_error_is_shown(kernel: Kernel) -> None:
     set_filters(kernel, "uncaught")
-    code = "import contextlib\ndef f(x):\n    with contextlib.suppress(KeyError):\n        1 / x\nf(0)\n"
+    code = (
+        "import contextlib\ndef f(x):\n"
+        "    with contextlib.suppress(KeyError):\n        1 / x\nf(0)\n"
+    )
     kernel.run_to_stop(code)
     assert kernel.streams.get(kernel.executing) is None
     assert [(f["name"], f["line"]) for f in kernel.frames()] == [("f", 4), ("<module>", 5)]

@@ -97,6 +97,7 @@ def shared() -> Iterator[Kernel]:
 def test_an_interrupt_ends_a_post_mortem(kernel: Kernel) -> None:
     kernel.run(FAILS)
     open_last(kernel)
+    assert kernel.evaluate("x") == "0"  # it is answered by the thread that waits
     since = len(kernel.events)
     kernel.manager.signal_kernel(signal.SIGINT)
     kernel.wait_for_event("continued", since)
@@ -157,6 +158,7 @@ def test_the_magic_stops_in_its_cell_with_the_failed_stack(kernel: Kernel) -> No
     reply = kernel.resume()
     assert (reply["status"], reply["output"]) == ("ok", "after\n")
     kernel.run_to_stop("%postmortem\nprint('after')")
+    assert kernel.evaluate("x") == "8"
     kernel.manager.signal_kernel(signal.SIGINT)
     assert kernel.finish()["output"] == "after\n"
 

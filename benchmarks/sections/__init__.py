@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from benchmarks.sections import (
+    busy,
     cond,
+    exceptions,
     imports,
+    logs,
     memory,
     overhead,
     pause,
@@ -27,6 +30,9 @@ SECTIONS: dict[str, Callable[[Pool], list[Row]]] = {
     "overhead": overhead.measure,
     "import": imports.measure,
     "cond": cond.measure,
+    "logs": logs.measure,
+    "exceptions": exceptions.measure,
+    "busy": busy.measure,
     "step": step.measure,
     "vars": variables.measure,
     "pause": pause.measure,

@@ -29,6 +29,7 @@ BARS_MS = {
     f"stackTrace {DEPTH} deep, all": 40.0,
 }
 STOPPED, NEXT, STEP_IN, STEP_OUT, PANEL, STACK_TOP, STACK_ALL = BARS_MS
+BYTES = "bytes of messages per panel step"
 OVER = "step over fib(22), CPU"
 OVER_BAR = 1.1
 
@@ -59,7 +60,12 @@ def measure(pool: Pool) -> list[Row]:
         plain_row(what, "ms", bar, samples, what, scale=1e3, control=floor)
         for what, bar in BARS_MS.items()
     ]
-    return [*rows, ratio_row(OVER, OVER_BAR, samples, OVER)]
+    stock_bytes = median(samples.of(BYTES, Side.STOCK))
+    return [
+        *rows,
+        plain_row(BYTES, "kB", stock_bytes and stock_bytes / 1e3, samples, BYTES, scale=1e-3),
+        ratio_row(OVER, OVER_BAR, samples, OVER),
+    ]
 
 
 def measure_stops(client: Client, samples: Samples, side: Side, count: int) -> None:
@@ -80,10 +86,11 @@ def measure_steps(client: Client, samples: Samples, side: Side, count: int) -> N
     thread = stop.thread
     samples.add(NEXT, side, *(client.step("next", thread) for _ in range(2 * count)))
     for _ in range(count):
-        start = now()
+        start, before = now(), client.kernel.debug_bytes
         client.step("next", thread)
         client.fill_panel(thread)
         samples.add(PANEL, side, now() - start)
+        samples.add(BYTES, side, client.kernel.debug_bytes - before)
     for _ in range(count):
         client.step("continue", thread)
         samples.add(STEP_IN, side, client.step("stepIn", thread))

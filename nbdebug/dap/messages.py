@@ -21,6 +21,7 @@ from nbdebug.engine.model import (
     FrameInfo,
     FunctionTarget,
     LineTarget,
+    Location,
     Scope,
     Stop,
     Variable,
@@ -51,6 +52,7 @@ class InitializeArguments:
     client_id: str = field(default="", metadata={"name": "clientID"})
     lines_start_at1: bool = True
     columns_start_at1: bool = True
+    supports_invalidated_event: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +181,17 @@ class CompletionsArguments:
     column: int
     line: int = 1
     frame_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LocationsArguments:
+    location_reference: int
+
+
+@dataclass(frozen=True, slots=True)
+class CancelArguments:
+    request_id: int | None = None
+    progress_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,11 +376,14 @@ def filter_body(failure: errors.NbdebugError | None) -> Json:
 
 def source_body(path: str) -> Json:
     """Return DAP's Source."""
-    return {"name": path.rpartition("/")[2] or path, "path": path, "sourceReference": 0}
+    return {"path": path}  # a client takes the end of the path for its name
 
 
-def frame_body(frame: FrameInfo) -> Json:
-    """Return DAP's StackFrame."""
+def frame_body(frame: FrameInfo, brief: bool = False) -> Json:
+    """Return DAP's StackFrame; ``brief`` leaves out what JupyterLab doesn't look at."""
+    if brief:
+        places = {"id": frame.id, "name": frame.name, "line": frame.line, "column": frame.column}
+        return {**places, "source": source_body(frame.path)}
     return without_nones(
         {
             "id": frame.id,
@@ -412,17 +428,24 @@ def value_body(variable: Variable) -> Json:
             "namedVariables": variable.named_count or None,
             "indexedVariables": variable.indexed_count or None,
             "presentationHint": hint or None,
+            "valueLocationReference": variable.location or None,
         }
     )
 
 
-def variable_body(variable: Variable, summarize_type: bool = False) -> Json:
-    """Return DAP's Variable; ``summarize_type`` puts the size of a container into its type."""
+def variable_body(variable: Variable, brief: bool = False) -> Json:
+    """Return DAP's Variable; ``brief`` makes it JupyterLab's.
+
+    That shows a container's type only, so the type has the size, and looks at no hints.
+    """
     texts = {"name": sendable(variable.name), "value": sendable(variable.value)}
     body = {**texts, **value_body(variable)}
-    if summarize_type and variable.reference:
-        body["type"] = _summary(variable)
-    body["evaluateName"] = sendable(variable.evaluate_name or "")
+    body["evaluateName"] = sendable(variable.evaluate_name or "")  # Jupyter's clients read it
+    if brief:
+        for key in ("valueLocationReference", "presentationHint"):
+            body.pop(key, None)
+        if variable.reference:
+            body["type"] = _summary(variable)
     return body
 
 
@@ -431,6 +454,14 @@ def _summary(variable: Variable) -> str:
         return variable.value[:_SUMMARY_CHARS]
     count = variable.indexed_count
     return f"{variable.type} ({count})" if count and variable.type else variable.type
+
+
+def output_body(text: str, category: str, location: Location | None) -> Json:
+    """Return the body of DAP's output event."""
+    body: Json = {"category": category, "output": sendable(text)}
+    if location is not None:
+        body |= {"source": source_body(location.path), "line": location.line}
+    return body
 
 
 def exception_body(mode: BreakMode, details: ExceptionDetails) -> Json:
@@ -462,10 +493,9 @@ def stopped_body(stop: Stop) -> Json:
         {
             "reason": str(stop.reason),
             "description": stop.description,
-            "text": stop.text or stop.description,
+            "text": stop.text or None,
             "threadId": stop.thread_id,
             "allThreadsStopped": stop.all_threads,
             "hitBreakpointIds": list(stop.breakpoint_ids) or None,
-            "preserveFocusHint": False,
         }
     )

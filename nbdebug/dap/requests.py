@@ -12,6 +12,7 @@ from nbdebug import errors
 from nbdebug.dap import messages as m
 from nbdebug.dap.messages import Json
 from nbdebug.engine import modules as loaded_modules
+from nbdebug.engine.evaluate import is_place
 from nbdebug.engine.model import ExceptionFilter, StepKind
 from nbdebug.engine.usercode import Rule
 
@@ -27,9 +28,12 @@ class Request[A]:
     run: Callable[[Any, A], Json | None]
     capabilities: Json = field(default_factory=dict)
     needs_start: bool = True
+    may_wait: bool = False
+    """True if it may run or wait for user code: it is then answered on the session's worker."""
 
 
 def initialize(session: "Session", arguments: m.InitializeArguments) -> Json:
+    session.takes_invalidated = arguments.supports_invalidated_event
     session.initialize(arguments.client_id)
     return session.capabilities()
 
@@ -110,7 +114,10 @@ def stack_trace(session: "Session", arguments: m.StackTraceArguments) -> Json:
     frames, depth = session.engine.inspector.stack(
         session.thread(arguments.thread_id), arguments.start_frame, arguments.levels
     )
-    return {"stackFrames": [m.frame_body(frame) for frame in frames], "totalFrames": depth}
+    return {
+        "stackFrames": [m.frame_body(frame, session.is_brief) for frame in frames],
+        "totalFrames": depth,
+    }
 
 
 def scopes(session: "Session", arguments: m.ScopesArguments) -> Json:
@@ -125,13 +132,14 @@ def variables(session: "Session", arguments: m.VariablesArguments) -> Json:
     found = session.engine.inspector.variables(
         arguments.variables_reference, arguments.start, arguments.count, arguments.filter
     )
-    return {"variables": [m.variable_body(v, session.shows_types_only) for v in found]}
+    return {"variables": [m.variable_body(v, session.is_brief) for v in found]}
 
 
 def set_variable(session: "Session", arguments: m.SetVariableArguments) -> Json:
     new = session.engine.inspector.set_variable(
         arguments.variables_reference, arguments.name, arguments.value
     )
+    session.invalidate_variables()
     return {"value": m.sendable(new.value), **m.value_body(new)}
 
 
@@ -139,6 +147,8 @@ def evaluate(session: "Session", arguments: m.EvaluateArguments) -> Json:
     found = session.engine.inspector.evaluate(
         arguments.expression, arguments.frame_id, arguments.context
     )
+    if arguments.context == "repl" and not is_place(arguments.expression):
+        session.invalidate_variables()
     return {"result": m.sendable(found.value), **m.value_body(found)}
 
 
@@ -146,6 +156,7 @@ def set_expression(session: "Session", arguments: m.SetExpressionArguments) -> J
     new = session.engine.inspector.set_expression(
         arguments.expression, arguments.value, arguments.frame_id
     )
+    session.invalidate_variables()
     return {"value": m.sendable(new.value), **m.value_body(new)}
 
 
@@ -157,8 +168,9 @@ def completions(session: "Session", arguments: m.CompletionsArguments) -> Json:
 
 
 def continue_(session: "Session", arguments: m.ThreadArguments) -> Json:
-    session.engine.stops.resume(session.thread(arguments.thread_id), arguments.single_thread)
-    return {"allThreadsContinued": not arguments.single_thread}
+    stops = session.engine.stops
+    all_run = stops.resume(session.thread(arguments.thread_id), arguments.single_thread)
+    return {"allThreadsContinued": all_run}
 
 
 def _step(kind: StepKind) -> Callable[["Session", m.ThreadArguments], None]:
@@ -172,6 +184,16 @@ def _step(kind: StepKind) -> Callable[["Session", m.ThreadArguments], None]:
 
 def pause(session: "Session", arguments: m.ThreadArguments) -> None:
     session.engine.stops.pause(arguments.thread_id)
+
+
+def locations(session: "Session", arguments: m.LocationsArguments) -> Json:
+    found = session.engine.inspector.location(arguments.location_reference)
+    return {"source": m.source_body(found.path), "line": found.line}
+
+
+def cancel(session: "Session", arguments: m.CancelArguments) -> None:
+    if arguments.request_id is not None:
+        session.cancel(arguments.request_id)
 
 
 def source(session: "Session", arguments: m.SourceArguments) -> Json:
@@ -227,7 +249,10 @@ REQUESTS: dict[str, Request[Any]] = {
         },
     ),
     "exceptionInfo": Request(
-        m.ExceptionInfoArguments, exception_info, {"supportsExceptionInfoRequest": True}
+        m.ExceptionInfoArguments,
+        exception_info,
+        {"supportsExceptionInfoRequest": True},
+        may_wait=True,
     ),
     "breakpointLocations": Request(
         m.BreakpointLocationsArguments,
@@ -238,20 +263,25 @@ REQUESTS: dict[str, Request[Any]] = {
     "stackTrace": Request(
         m.StackTraceArguments, stack_trace, {"supportsDelayedStackTraceLoading": True}
     ),
-    "scopes": Request(m.ScopesArguments, scopes),
-    "variables": Request(m.VariablesArguments, variables),
-    "setVariable": Request(m.SetVariableArguments, set_variable, {"supportsSetVariable": True}),
+    "scopes": Request(m.ScopesArguments, scopes, may_wait=True),
+    "variables": Request(m.VariablesArguments, variables, may_wait=True),
+    "setVariable": Request(
+        m.SetVariableArguments, set_variable, {"supportsSetVariable": True}, may_wait=True
+    ),
     "evaluate": Request(
         m.EvaluateArguments,
         evaluate,
         {"supportsEvaluateForHovers": True, "supportsClipboardContext": True},
+        may_wait=True,
     ),
     "setExpression": Request(
-        m.SetExpressionArguments, set_expression, {"supportsSetExpression": True}
+        m.SetExpressionArguments, set_expression, {"supportsSetExpression": True}, may_wait=True
     ),
     "completions": Request(
-        m.CompletionsArguments, completions, {"supportsCompletionsRequest": True}
+        m.CompletionsArguments, completions, {"supportsCompletionsRequest": True}, may_wait=True
     ),
+    "locations": Request(m.LocationsArguments, locations),
+    "cancel": Request(m.CancelArguments, cancel, {"supportsCancelRequest": True}),
     "continue": Request(
         m.ThreadArguments, continue_, {"supportsSingleThreadExecutionRequests": True}
     ),

@@ -14,7 +14,9 @@ from nbdebug import errors
 from nbdebug.dap import messages
 from nbdebug.dap.log import MessageLog
 from nbdebug.dap.messages import Json
+from nbdebug.dap.output import OutputBuffer
 from nbdebug.dap.requests import REQUESTS, Request
+from nbdebug.dap.worker import Worker
 from nbdebug.engine.engine import Engine
 from nbdebug.engine.locks import hold, new_lock
 from nbdebug.engine.model import BreakpointInfo, Limits, Location, Stop
@@ -39,26 +41,44 @@ class Session:
         self.client_id = ""
         self.is_initialized = False
         self.is_attached = False
+        self.takes_invalidated = False
         self.log = MessageLog(None)
         self._send = send
         self._sequence = itertools.count(1)
         self._send_lock = new_lock()
+        self._start_threads()
+
+    def _start_threads(self) -> None:
+        self._output = OutputBuffer(self.send_logged, self.watch_output)
+        self._worker = Worker("nbdebug-requests")
 
     # -- requests
 
     def submit(self, request: object, reply: Callable[[Json], None]) -> None:
         """Have a request answered: ``reply`` is called once, now or later, on any thread."""
-        reply(self.handle(request))
+        command, sequence = _head_of(request)
+        entry = self.requests.get(command)
+        if entry is None or not entry.may_wait:
+            reply(self.handle(request))
+            return
+        self._worker.put(
+            sequence,
+            lambda: reply(self.handle(request)),
+            lambda: reply(self._taken_back(sequence, command)),
+        )
+
+    def cancel(self, sequence: int) -> None:
+        """End a request that isn't answered yet, if there is one; its answer says so."""
+        if not self._worker.take_back(sequence) and self._worker.is_doing(sequence):
+            self.engine.inspector.cancel()
 
     def handle(self, request: object) -> Json:
         """Answer one request. Never raises, and never waits on user code without a limit."""
         self.log.write("<-", request)
-        command, sequence = "", 0
+        command, sequence = _head_of(request)
         try:
             if not isinstance(request, dict):
                 raise errors.ClientError("A request must be an object.")
-            sequence = request["seq"] if isinstance(request.get("seq"), int) else 0
-            command = str(request.get("command", ""))
             body = self._run(command, request.get("arguments"))
         except errors.NbdebugError as error:
             reply = self._failure(sequence, command, error)
@@ -80,6 +100,11 @@ class Session:
         if entry.needs_start and not self.is_initialized:
             raise errors.NotStarted(f"`{command}` comes before `initialize`.")
         return entry.run(self, messages.parse(entry.arguments, arguments))
+
+    def _taken_back(self, sequence: int, command: str) -> Json:
+        reply = self._failure(sequence, command, errors.Cancelled("cancelled"))
+        self.log.write("->", reply)
+        return reply
 
     def _reply(self, sequence: int, command: str, success: bool) -> Json:
         return {
@@ -146,8 +171,8 @@ class Session:
         return self.client_id == "jupyterlab"
 
     @property
-    def shows_types_only(self) -> bool:
-        """True for a client whose tree of variables shows the types of containers alone."""
+    def is_brief(self) -> bool:
+        """True for a client that looks at few properties, and at containers' types alone."""
         return self.client_id == "jupyterlab"
 
     def thread(self, id_: int) -> int:
@@ -157,6 +182,7 @@ class Session:
 
     def emit(self, event: str, body: Json | None = None) -> None:
         """Send an event, in the order of the calls. What fails in sending is logged, not raised."""
+        self._output.flush()
         hold(self._send_lock, lambda: self._emit(event, body))
 
     def _emit(self, event: str, body: Json | None) -> None:
@@ -169,6 +195,16 @@ class Session:
         except Exception:
             self.log.write("!!", traceback.format_exc())
 
+    def invalidate_variables(self) -> None:
+        """Tell a client that understands it that what it shows of variables may be out of date."""
+        if self.takes_invalidated:
+            self.emit("invalidated", {"areas": ["variables"]})
+
+    def close(self) -> None:
+        """End the session's threads."""
+        self._worker.close()
+        self._output.close()
+
     # -- the engine's host
 
     def can_resume(self) -> bool:
@@ -177,6 +213,7 @@ class Session:
 
     def stopped(self, stop: Stop) -> None:
         """See Host."""
+        self._worker.relieve()  # it may be what it waits for that has stopped
         self.emit("stopped", messages.stopped_body(stop))
 
     def passed(self, stop: Stop) -> None:
@@ -191,8 +228,34 @@ class Session:
         self.emit("breakpoint", {"reason": reason, "breakpoint": messages.breakpoint_body(info)})
 
     def output(self, text: str, category: str, location: Location | None) -> None:
-        """See Host."""
-        body: Json = {"category": category, "output": messages.sendable(text) + "\n"}
-        if location is not None:
-            body |= {"source": messages.source_body(location.path), "line": location.line}
-        self.emit("output", body)
+        """See Host. Log messages that come fast are sent together."""
+        if location is not None and category == "console":
+            self._output.add(text, location)
+        else:
+            self.emit("output", messages.output_body(text + "\n", category, location))
+
+    def forget_parent(self) -> None:
+        """See Host. Another thread may have held a lock at the fork."""
+        self.watch_output(False)
+        self._send_lock = new_lock()
+        self._start_threads()
+
+    def flush_output(self) -> None:
+        """Send now what was logged."""
+        self._output.flush()
+
+    def watch_output(self, waits: bool) -> None:
+        """Take note that logged lines begin to wait, or are about to be sent."""
+
+    def send_logged(self, text: str, location: Location) -> None:
+        """Send lines that were logged at one place."""
+        body = messages.output_body(text, "console", location)
+        hold(self._send_lock, lambda: self._emit("output", body))
+
+
+def _head_of(request: object) -> tuple[str, int]:
+    """Return a request's command and number, as far as it has them."""
+    if not isinstance(request, dict):
+        return "", 0
+    sequence = request.get("seq")
+    return str(request.get("command", "")), sequence if type(sequence) is int else 0

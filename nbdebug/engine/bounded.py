@@ -11,14 +11,15 @@ Code that is blocked in C can't be interrupted: the exception arrives when it co
 """
 
 import ctypes
+import math
 import os
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from time import monotonic
 
 from nbdebug.engine.model import Limits
-from nbdebug.errors import TookTooLong
+from nbdebug.errors import Cancelled, TookTooLong
 
 _IDLE_S = 10.0
 _AGAIN_S = 0.1
@@ -40,7 +41,7 @@ class _Call:
     Of the calls of a thread, only the innermost is fired, with the earliest of their deadlines.
     """
 
-    __slots__ = ("armed", "deadline", "fire_at", "fired", "gate", "outer", "thread_id")
+    __slots__ = ("armed", "cancelled", "deadline", "fire_at", "fired", "gate", "outer", "thread_id")
 
     def __init__(self, thread_id: int, deadline: float, outer: "_Call | None") -> None:
         self.thread_id = thread_id
@@ -48,6 +49,7 @@ class _Call:
         self.deadline: float = deadline if outer is None else min(deadline, outer.deadline)
         self.fire_at = self.deadline
         self.fired = False
+        self.cancelled = False
         self.armed = False  # only while the function runs
         # Reentrant, so that the ending thread may try again where it was interrupted between
         # taking the gate and knowing that it has it.
@@ -87,7 +89,7 @@ class Bounded:
         """Return ``fn()``; end it when it runs longer than ``limit_s`` seconds.
 
         Raises: TookTooLong if the limit passed, also where ``fn`` swallowed the interruption and
-        returned; whatever ``fn`` raises otherwise, and KeyboardInterrupt in any case.
+        returned; Cancelled; whatever ``fn`` raises otherwise, and KeyboardInterrupt in any case.
         Threads: any; ``fn`` runs on the calling thread.
         """
         if self._pid != os.getpid():
@@ -128,8 +130,36 @@ class Bounded:
             if outer is not None and outer.deadline <= monotonic():
                 outer.fired = True
                 raise _Expired  # it was the outer call's time that ran out
-            raise TookTooLong(f"took longer than {limit_s:g} s")
+            raise Cancelled("cancelled") if call.cancelled else _too_long(limit_s)
         return result
+
+    def cancel(self) -> None:
+        """End what runs now, on whichever thread: each outermost call raises Cancelled."""
+        for call in list(self._calls.values()):
+            each: _Call | None = call
+            while each is not None:
+                each.cancelled = True
+                each.deadline = each.fire_at = 0.0
+                each = each.outer
+        self._ring()
+
+    @contextmanager
+    def unlimited(self) -> Iterator[None]:
+        """While it lasts, the time of the calling thread's calls stands still."""
+        begun, calls = monotonic(), []
+        call = self._calls.get(threading.get_ident())
+        while call is not None:
+            calls.append((call, call.deadline))
+            call.deadline = call.fire_at = math.inf
+            call = call.outer
+        try:
+            yield
+        finally:
+            for each, deadline in calls:
+                if not each.cancelled:
+                    each.deadline = each.fire_at = deadline + monotonic() - begun
+            if calls:
+                self._ring()
 
     def close(self) -> None:
         """End the watchdog thread. Calls under way lose their limit; a later call starts it anew.
@@ -191,6 +221,10 @@ class Bounded:
             self._next_look = min([self._next_look, *(call.fire_at for call in calls)])
             self._signal.acquire(timeout=max(self._next_look - monotonic(), 0.001))
         self._watchdogs.pop("one", None)
+
+
+def _too_long(limit_s: float) -> TookTooLong:
+    return TookTooLong(f"took longer than {limit_s:g} s")
 
 
 class UserCode:

@@ -119,23 +119,14 @@ def _check_one(breakpoint_: Breakpoint, code: CodeType, reports: Reports) -> Che
     spec = breakpoint_.spec
     hit = Hit((breakpoint_.id,))
     hit_test = conditions.compile_hit_condition(spec.hit_condition) if spec.hit_condition else None
-    message = spec.log_message
-    render = conditions.compile_log_message(message, reports.show) if message else None
+    first = hit_test.first if hit_test is not None else 0
+    log = _log_of(breakpoint_, code, reports)
 
     def count(frame: FrameType) -> Hit | None:
         breakpoint_.hits = number = next(breakpoint_.counter)
-        if hit_test is not None and not hit_test(number):
+        if number < first or (hit_test is not None and not hit_test.passes(number)):
             return None
-        if render is None:
-            return hit
-        try:
-            text = render(frame)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:
-            text = f"{message}  [{_said(error)}]"
-        reports.log(text, location_of(frame))
-        return None
+        return hit if log is None else log(frame)
 
     def raised(frame: FrameType, error: BaseException) -> Hit | None:
         if breakpoint_.error_reported:
@@ -150,6 +141,29 @@ def _check_one(breakpoint_: Breakpoint, code: CodeType, reports: Reports) -> Che
     if not spec.condition:
         return count
     return conditions.compile_gate(spec.condition, code, count, raised)
+
+
+def _log_of(breakpoint_: Breakpoint, code: CodeType, reports: Reports) -> Check | None:
+    """Return the function that reports a breakpoint's log message, None where it has none."""
+    message = breakpoint_.spec.log_message
+    if not message:
+        return None
+    render = conditions.compile_log_message(message, reports.show)
+    # One object for each line: whoever sends many lines of it knows them by that.
+    places: dict[int, Location] = {}
+
+    def log(frame: FrameType) -> None:
+        try:
+            text = render(frame)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            text = f"{message}  [{_said(error)}]"
+        line = frame.f_lineno
+        place = places.get(line) or places.setdefault(line, location_of(frame))
+        reports.log(text, place)
+
+    return log
 
 
 def _said(error: BaseException) -> str:

@@ -8,6 +8,7 @@ import ast
 import inspect
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import CodeType, FrameType, FunctionType
 from typing import Any
 
@@ -18,7 +19,6 @@ from nbdebug.engine.sources import is_class_body
 FrameTest = Callable[[FrameType], Any]
 Gate = Callable[[FrameType], Any]
 RaisedGate = Callable[[FrameType, BaseException], Any]
-HitTest = Callable[[int], bool]
 
 _SCOPES = (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _HIT_CONDITION = re.compile(r"(>=|<=|==|=|>|<|%)?\s*(\d+)")
@@ -132,8 +132,16 @@ def _function_code(names: list[str], expression: ast.expr) -> CodeType:
     return next(const for const in module.co_consts if isinstance(const, CodeType))
 
 
-def compile_hit_condition(text: str) -> HitTest:
-    """Return a function from the number of this hit (from 1) to whether it stops.
+@dataclass(frozen=True, slots=True)
+class HitCondition:
+    """``passes(n)`` tells whether the n-th hit (from 1) stops; none before ``first`` does."""
+
+    passes: Callable[[int], bool]
+    first: int
+
+
+def compile_hit_condition(text: str) -> HitCondition:
+    """Return what a hit condition asks for.
 
     ``5`` and ``==5`` stop at the fifth hit only, ``%5`` at every fifth. Raises BadHitCondition.
     """
@@ -143,14 +151,14 @@ def compile_hit_condition(text: str) -> HitTest:
     number = int(match[2])
     if match[1] == "%" and number == 0:
         raise errors.BadHitCondition("`%0` isn't a hit condition: nothing is divisible by 0.")
-    tests: dict[str, HitTest] = {
-        ">=": lambda hit: hit >= number,
-        "<=": lambda hit: hit <= number,
-        ">": lambda hit: hit > number,
-        "<": lambda hit: hit < number,
-        "%": lambda hit: hit % number == 0,
+    conditions = {
+        ">=": HitCondition(lambda hit: hit >= number, number),
+        "<=": HitCondition(lambda hit: hit <= number, 1),
+        ">": HitCondition(lambda hit: hit > number, number + 1),
+        "<": HitCondition(lambda hit: hit < number, 1),
+        "%": HitCondition(lambda hit: hit % number == 0, number),
     }
-    return tests.get(match[1] or "==", lambda hit: hit == number)
+    return conditions.get(match[1] or "==", HitCondition(lambda hit: hit == number, number))
 
 
 def compile_log_message(text: str, show: Callable[[object], str]) -> FrameTest:

@@ -35,6 +35,9 @@ class Host(StopListener, Protocol):
     def output(self, text: str, category: str, location: Location | None) -> None:
         """A log message (category "console") or a notice ("important") for the user."""
 
+    def forget_parent(self) -> None:
+        """In a forked child: nothing of what the parent was about to tell is told here."""
+
 
 class Engine:
     """The debugger of this process; one at most is started at a time."""
@@ -111,6 +114,7 @@ class Engine:
 
     def forget_parent(self) -> None:
         """In a forked child: nothing of the parent's debugging goes on here."""
+        self._host.forget_parent()
         self.stops.forget_all()
         self._monitor.forget_parent()
         self.breakpoints.forget_parent()

@@ -7,6 +7,7 @@ stopped thread, which bounds it in time; what the text raises goes through uncha
 import ast
 import builtins
 import ctypes
+import inspect
 import re
 import textwrap
 from collections.abc import Iterable, Iterator, MutableMapping
@@ -14,7 +15,7 @@ from types import CodeType, FrameType
 from typing import Any, cast
 
 from nbdebug import compat, errors
-from nbdebug.engine import conditions
+from nbdebug.engine import awaiting, conditions
 from nbdebug.engine.sources import is_class_body
 
 _FILE = "<nbdebug evaluate>"
@@ -69,24 +70,16 @@ Frame = FrameType | NamespaceFrame | FrameWith
 def evaluate(text: str, frame: Frame) -> Any:
     """Evaluate ``text`` in ``frame``; statements too, whose last expression is the result.
 
-    What statements assign is written to the frame's own variables. Raises what the text raises,
-    SyntaxError included.
+    What statements assign is written to the frame's own variables. `await` is run in an event loop
+    of its own. Raises what the text raises, SyntaxError included.
     """
     tree = _parse(text)
+    if _awaits(tree):
+        return _execute_awaiting(tree, frame)
     only = tree.body[0] if len(tree.body) == 1 else None
     if isinstance(only, ast.Expr) and not any(isinstance(n, ast.NamedExpr) for n in ast.walk(only)):
         return _value_of(only.value, frame)
     return _execute(tree, frame)
-
-
-def look(text: str, frame: Frame) -> Any:
-    """Evaluate names, attributes and items only, for a hover. Raises EvaluationFailed for calls."""
-    tree = _parse(text)
-    if not all(
-        isinstance(node, (ast.Module, ast.Expr, *_LOOKING_PARTS)) for node in ast.walk(tree)
-    ):
-        raise errors.EvaluationFailed(f"`{text}` isn't looked at on hover: it would run code.")
-    return evaluate(text, frame)
 
 
 def is_place(text: str) -> bool:
@@ -120,7 +113,7 @@ def completions(
     owner, prefix = (match[1][:-1], match[2]) if match else ("", "")
     if owner and frame is not None:
         try:
-            names: Iterable[object] = dir(look(owner, frame))
+            names: Iterable[object] = dir(_value_of(ast.parse(owner, mode="eval").body, frame))
         except Exception:
             return []
         found_names = _starting(names, prefix)
@@ -149,6 +142,36 @@ def _execute(tree: ast.Module, frame: Frame) -> Any:
     last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
     _in_frame(compile(tree, _FILE, "exec"), frame)
     return _value_of(last.value, frame) if isinstance(last, ast.Expr) else None
+
+
+def _awaits(tree: ast.Module) -> bool:
+    """True if ``tree`` awaits outside of the functions that it defines."""
+    parts = (ast.Await, ast.AsyncFor, ast.AsyncWith, ast.comprehension)
+    if not any(isinstance(node, parts) for node in ast.walk(tree)):
+        return False
+    return bool(_compile_awaiting(tree, "exec").co_flags & inspect.CO_COROUTINE)
+
+
+def _compile_awaiting(tree: ast.Module | ast.Expression, mode: str) -> CodeType:
+    code: CodeType = compile(tree, _FILE, mode, flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    return code
+
+
+def _execute_awaiting(tree: ast.Module, frame: Frame) -> Any:
+    last = tree.body.pop() if isinstance(tree.body[-1], ast.Expr) else None
+    _run_awaiting(_compile_awaiting(tree, "exec"), frame)
+    if not isinstance(last, ast.Expr):
+        return None
+    return _run_awaiting(_compile_awaiting(ast.Expression(last.value), "eval"), frame)
+
+
+def _run_awaiting(code: CodeType, frame: Frame) -> Any:
+    namespace = frame.f_locals
+    result = eval(code, frame.f_globals, namespace)
+    if code.co_flags & inspect.CO_COROUTINE:
+        result = awaiting.run(result)
+    write_back(frame, namespace)
+    return result
 
 
 def _in_frame(code: CodeType, frame: Frame) -> None:

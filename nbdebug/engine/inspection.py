@@ -6,26 +6,30 @@ frame, and every such wait has a limit.
 """
 
 import itertools
+import threading
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from types import FrameType
 from typing import Any, Literal, cast
 
 from nbdebug import errors
-from nbdebug.engine import evaluate, failures
+from nbdebug.engine import evaluate, failures, looking
 from nbdebug.engine.bounded import Bounded
-from nbdebug.engine.evaluate import FrameWith
+from nbdebug.engine.evaluate import Frame, FrameWith
 from nbdebug.engine.failures import NAME, Failure, Place
 from nbdebug.engine.model import (
     BreakMode,
     ExceptionDetails,
     FrameInfo,
     Limits,
+    Location,
     Scope,
     ThreadInfo,
     Variable,
 )
 from nbdebug.engine.parking import ParkedThread
+from nbdebug.engine.reentry import with_events
 from nbdebug.engine.stacks import Stacks
 from nbdebug.engine.stops import Stops
 from nbdebug.engine.threads import Threads, top_frame
@@ -43,6 +47,8 @@ class Inspector:
         self.bounded = Bounded()
         self.hidden: Callable[[str, object, dict[str, Any]], bool] | None = None
         """Says of a global (name, value, namespace) whether it is the host's, not the user's."""
+        self.around: Callable[[], AbstractContextManager[Any]] = nullcontext
+        """What is entered around the user's text; the host may turn off what can't work there."""
         self._stops = stops
         self._threads = threads
         self._user_code = user_code
@@ -52,6 +58,7 @@ class Inspector:
         self._variables = self._new_store(run_code=True)
         self._idle_variables = self._new_store(run_code=False)
         stops.on_leave = self._forget
+        stops.holding = self.bounded.unlimited
 
     @property
     def limits(self) -> Limits:
@@ -159,6 +166,11 @@ class Inspector:
             _LOOK_LIMIT_S + self._limits.repr_s * 20,
         )
 
+    def location(self, reference: int) -> Location:
+        """Return the place that a `Variable.location` refers to. Raises StaleReference."""
+        stopped = self._stops.current is not None
+        return (self._variables if stopped else self._idle_variables).location(reference)
+
     def set_variable(self, reference: int, name: str, value: str) -> Variable:
         """Assign to a child of a reference the value of an expression in the stopped frame.
 
@@ -174,17 +186,49 @@ class Inspector:
     def evaluate(self, text: str, frame_id: int | None, context: str = "repl") -> Variable:
         """Evaluate in a frame (of the stopped thread, if none is named); return the value's view.
 
-        ``context`` is DAP's: "hover" only looks at names, attributes and items; "clipboard" gives
-        the text in full. Raises EvaluationFailed with what the text raised, TookTooLong.
+        ``context`` is DAP's: "hover" only looks, and runs no code; "clipboard" gives the text in
+        full; in "repl" the code may hit breakpoints and stop there. Raises EvaluationFailed with
+        what the text raised, TookTooLong, Cancelled.
         """
-        run = evaluate.look if context == "hover" else evaluate.evaluate
         seconds = self._limits.evaluate_s
 
         def evaluate_in(frame: FrameType) -> Variable:
-            value = self.run_bounded(lambda: run(text, frame), seconds)
-            return self.view_of(value, text, context)
+            if context == "hover":
+                return self._variables.look(looking.look(text, frame), text)
+
+            def run() -> object:
+                return self.run_bounded(lambda: evaluate.evaluate(text, frame), seconds)
+
+            return self.view_of(with_events(run) if context == "repl" else run(), text, context)
 
         return self._in(frame_id, evaluate_in, seconds, text)
+
+    def evaluate_idle(self, text: str, frame: Frame, context: str) -> tuple[Any, Variable]:
+        """Evaluate on the calling thread while nothing is stopped; return the value and its view.
+
+        Raises as `evaluate`. Only in "repl" may the code stop.
+        """
+        if context == "hover":
+            value = looking.look(text, frame)
+            return value, self._idle_variables.look(value, text)
+        ident = threading.get_ident()
+        if context != "repl":
+            self._stops.quiet.add(ident)
+        try:
+            value = self.run_bounded(
+                lambda: evaluate.evaluate(text, frame), self._limits.evaluate_s
+            )
+        finally:
+            self._stops.quiet.discard(ident)
+        return value, self.view_of(value, text, context)
+
+    def cancel(self) -> None:
+        """End the evaluation or listing under way, which raises Cancelled where it was asked."""
+        self.bounded.cancel()
+        for ident in self._stops.idents():
+            parked = self._stops.parked(ident)
+            if parked is not None:
+                parked.cancel()
 
     def set_expression(self, target: str, value: str, frame_id: int | None) -> Variable:
         """Assign in a frame. Raises NotAssignable, EvaluationFailed, TookTooLong."""
@@ -239,10 +283,11 @@ class Inspector:
     def run_bounded[T](self, call: Callable[[], T], seconds: float) -> T:
         """Run the user's text on the calling thread, for at most ``seconds``.
 
-        Raises EvaluationFailed with what it raised, in Python's words; TookTooLong.
+        Raises EvaluationFailed with what it raised, in Python's words; TookTooLong, Cancelled.
         """
         try:
-            return self.bounded.call(call, seconds)
+            with self.around():
+                return self.bounded.call(call, seconds)
         except errors.NbdebugError:
             raise
         except BaseException as error:
@@ -251,7 +296,10 @@ class Inspector:
 
     def text(self, value: object) -> str:
         """Return a bounded text of a value, as a log message shows it."""
-        return value if type(value) is str else self._variables.text(value)
+        kind = type(value)
+        if kind is str or kind is float or (kind is int and -_LONG < value < _LONG):  # type: ignore[operator]
+            return str(value)
+        return self._variables.text(value)
 
     def close(self) -> None:
         """Void every reference and end the watchdog."""

@@ -202,6 +202,7 @@ class Variable:
     ``reference`` is 0 where nothing can be expanded. ``indexed_count`` and ``named_count`` say how
     many children ``VariableStore.children`` would give for each filter. ``kind``, ``attributes``
     and ``lazy`` are DAP's VariablePresentationHint. ``truncated`` is true where ``value`` was cut.
+    ``location`` is 0, or refers to the place where what the value is was defined.
     """
 
     name: str
@@ -215,6 +216,7 @@ class Variable:
     attributes: tuple[str, ...] = ()
     lazy: bool = False
     truncated: bool = False
+    location: int = 0
 
 
 @dataclass(frozen=True, slots=True)

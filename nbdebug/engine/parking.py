@@ -9,6 +9,7 @@ import queue
 import signal
 import threading
 from collections.abc import Callable
+from time import monotonic
 from types import FrameType
 from typing import Any
 
@@ -17,6 +18,8 @@ from nbdebug.engine.failures import Failure
 from nbdebug.engine.model import Stop
 
 _GRACE_S = 0.5
+_LOOK_S = 0.2
+"""How often a waiting asker looks whether its job was cancelled."""
 _INTERRUPT = object()
 
 
@@ -44,7 +47,12 @@ class _Job[T]:
 
 
 class ParkedThread:
-    """One thread, from the event that stopped it until it runs on."""
+    """One thread, from the event that stopped it until it runs on.
+
+
+    ``outer`` is the same thread's stop in which it ran the job that stopped it once more. ``runs``
+    is the frame that runs; what is shown, ``frame``, may be that of ``failure`` which raised.
+    """
 
     def __init__(
         self,
@@ -52,21 +60,27 @@ class ParkedThread:
         frame: FrameType,
         stop: Stop,
         waits_for_others: bool,
+        outer: "ParkedThread | None" = None,
         failure: Failure | None = None,
     ) -> None:
-        """``frame`` is the one that runs; what is shown may be the frames of ``failure``."""
         self.ident = ident
         self.runs = frame
         self.frame = failure.places[0].frame if failure and failure.places else frame
         self.stop = stop
         self.failure = failure
         self.waits_for_others = waits_for_others
+        self.outer = outer
         self.was_released = False
+        self.after_job: Callable[[], None] | None = None
+        """Called once, on this thread, after the present job."""
+        self.is_nested = False
+        """True while a job of this thread has stopped it once more."""
         self._jobs: queue.SimpleQueue[object] = queue.SimpleQueue()
         self._busy = False
         self._closed = False
         self.ends_job = False
         self._abandoned: object = None
+        self._cancelled_at = 0.0
 
     def serve(self) -> None:
         """Wait, doing jobs, until released. Runs on the parked thread.
@@ -86,9 +100,15 @@ class ParkedThread:
                         job.run()
                     finally:
                         self._busy = False
+                    self._finish_job()
         finally:
             self._closed = True
             self._refuse_jobs()
+
+    def _finish_job(self) -> None:
+        after, self.after_job = self.after_job, None
+        if after is not None:
+            after()
 
     def release(self) -> None:
         """Let the thread run on after the jobs that it was given before."""
@@ -106,7 +126,8 @@ class ParkedThread:
     def ask[T](self, call: Callable[[], T], limit_s: float) -> T:
         """Have the parked thread make ``call`` and return what it returns or raise what it raises.
 
-        Raises TookTooLong after ``limit_s`` seconds and a little grace; the call may still run.
+        Raises TookTooLong after ``limit_s`` seconds and a little grace, Cancelled; the call may
+        still run then. While the call has stopped its thread once more, time stands still.
         """
         if threading.get_ident() == self.ident:
             return call()
@@ -116,9 +137,7 @@ class ParkedThread:
         self._jobs.put(job)
         if self._closed:
             self._refuse_jobs()
-        if not job.done.acquire(timeout=limit_s + _GRACE_S):
-            self._end(job)
-            raise errors.TookTooLong(f"The stopped thread didn't answer within {limit_s:g} s.")
+        self._wait(job, limit_s)
         error = job.error
         if error is not None:
             try:
@@ -126,6 +145,24 @@ class ParkedThread:
             finally:
                 del error, job
         return job.result
+
+    def cancel(self) -> None:
+        """Have whoever waits for a job's end wait no longer than a little grace."""
+        self._cancelled_at = monotonic()
+
+    def _wait(self, job: _Job[Any], limit_s: float) -> None:
+        begun = until = monotonic()
+        until += limit_s + _GRACE_S
+        while not job.done.acquire(timeout=max(min(_LOOK_S, until - monotonic()), 0)):
+            now = monotonic()
+            if self.is_nested:
+                until = now + limit_s + _GRACE_S
+            elif self._cancelled_at > begun and now > self._cancelled_at + _GRACE_S:
+                self._end(job)
+                raise errors.Cancelled("cancelled")
+            elif now >= until:
+                self._end(job)
+                raise errors.TookTooLong(f"The stopped thread didn't answer within {limit_s:g} s.")
 
     def _end(self, job: _Job[Any]) -> None:
         """End a job that is blocked in native code, where that can be done.

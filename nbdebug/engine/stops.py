@@ -8,6 +8,7 @@ its stop is told when the first has gone on.
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from types import FrameType
 from typing import Protocol
@@ -57,8 +58,12 @@ class Stops:
         self.stop_other_threads = True
         self.asked: dict[int, StopReason | None] = {}
         """Threads that are to stop at their next event: ident -> why (None: as others have)."""
+        self.quiet: set[int] = set()
+        """Threads that run what a client asked for only to look at it: nothing stops them."""
         self.on_leave: Callable[[int, bool], None] = lambda ident, was_current: None
         """Called when a parked thread runs on: what was given out for its stop is void."""
+        self.holding: Callable[[], AbstractContextManager[None]] = nullcontext
+        """Entered while a thread waits: the time that its user code has stands still."""
         self._listener = listener
         self._monitor = monitor_
         self._stepper = stepper
@@ -85,11 +90,14 @@ class Stops:
         one.
         """
         ident = threading.get_ident()
+        if ident in self.quiet:
+            return
         stop = self._describe(ident, frame, reason, hit, failure)
         if reason is not None and not self._listener.can_resume():
             self._listener.passed(stop)
             return
-        parked = ParkedThread(ident, frame, stop, reason is None, failure)
+        outer = self._parked.get(ident)
+        parked = ParkedThread(ident, frame, stop, reason is None, outer, failure)
         try:
             if self._enter(parked):
                 self._serve(parked)
@@ -130,6 +138,11 @@ class Stops:
         """Return the ids of the threads that wait."""
         return [self._threads.id_of(ident) for ident in self._parked]
 
+    @locked
+    def idents(self) -> list[int]:
+        """Return the idents of the threads that wait."""
+        return list(self._parked)
+
     def parked(self, ident: int) -> ParkedThread | None:
         """Return the thread if it waits."""
         return self._parked.get(ident)
@@ -141,12 +154,13 @@ class Stops:
             raise errors.NotStopped("Nothing is stopped.")
         return current
 
-    def resume(self, thread_id: int, single: bool = False) -> None:
+    def resume(self, thread_id: int, single: bool = False) -> bool:
         """Let the stopped thread run on, and with it, unless ``single``, all others.
 
+        Returns whether the others do: what a job has stopped once more runs on by itself.
         Raises UnknownThread, NotStopped.
         """
-        self._release(self._require(thread_id), single)
+        return self._release(self._require(thread_id), single)
 
     def step(self, thread_id: int, kind: StepKind, single: bool = False) -> None:
         """Let the stopped thread make one step. Raises UnknownThread, NotStopped, IsOver."""
@@ -185,15 +199,19 @@ class Stops:
 
     def resume_all(self) -> None:
         """Let every stopped thread run on, whatever it waits for."""
-        for parked in list(self._parked.values()):
+        every = self._every()
+        for parked in every:
             parked.waits_for_others = True
         current = self._current
         if current is not None:
             self._release(current, single=False)
+        for parked in every:
+            if parked.is_nested:
+                parked.release()
 
     def interrupt(self) -> None:
         """End the runs of all stopped threads with KeyboardInterrupt, raised where they stopped."""
-        for parked in list(self._parked.values()):
+        for parked in self._every():
             parked.interrupt()
 
     def forget_all(self) -> None:
@@ -204,6 +222,16 @@ class Stops:
         self._lock = new_lock()
 
     # -- inside
+
+    def _every(self) -> list[ParkedThread]:
+        """Return the parked threads, innermost stops first."""
+        found: list[ParkedThread] = []
+        for parked in list(self._parked.values()):
+            each: ParkedThread | None = parked
+            while each is not None:
+                found.append(each)
+                each = each.outer
+        return found
 
     @locked
     def _require(self, thread_id: int) -> ParkedThread:
@@ -254,7 +282,8 @@ class Stops:
 
     def _serve(self, parked: ParkedThread) -> None:
         try:
-            parked.serve()
+            with self.holding():
+                parked.serve()
         except BaseException as error:
             self._passing[parked.ident] = error
             raise
@@ -279,12 +308,14 @@ class Stops:
         self._monitor.disarm_all(PURPOSE)
         self._monitor.want_globally(PURPOSE, 0)
 
-    def _release(self, parked: ParkedThread, single: bool) -> None:
+    def _release(self, parked: ParkedThread, single: bool) -> bool:
         """Let a thread run on; unless ``single`` the others too, but one with a stop to tell of."""
+        single = single or parked.outer is not None
         freed = [parked] if single else self._freed_with(parked)
         self._listener.continued(self._threads.id_of(parked.ident), not single)
         for one in freed:
             one.release()
+        return not single
 
     @locked
     def _freed_with(self, parked: ParkedThread) -> list[ParkedThread]:
@@ -322,7 +353,10 @@ class Stops:
             return False
         self._stepper.end(parked.ident)
         self._parked[parked.ident] = parked
-        if self._current is None:
+        outer = parked.outer
+        if outer is not None:
+            outer.is_nested = True
+        if self._current is outer:  # None, where there is no stop at all
             self._current = parked
         return True
 
@@ -334,6 +368,9 @@ class Stops:
 
     def _leave(self, parked: ParkedThread) -> None:
         """A parked thread runs on; if the stop was its own, the next one's is told."""
+        if parked.outer is not None:
+            self._leave_nested(parked, parked.outer)
+            return
         was_current, left = self._current is parked, self._remove(parked)
         if left is None:
             return
@@ -348,6 +385,31 @@ class Stops:
                     other.release()
         if following is not None:
             self._announce(following)
+
+    def _leave_nested(self, parked: ParkedThread, outer: ParkedThread) -> None:
+        """A thread that a job of its stop has stopped once more goes on with the job."""
+        was_current = self._back_to(outer, parked)
+        self.on_leave(parked.ident, was_current)
+        if not parked.was_released:  # an exception came instead
+            self._listener.continued(self._threads.id_of(parked.ident), False)
+
+        def tell_again() -> None:
+            self._stepper.end(outer.ident)
+            if was_current and not outer.was_released:
+                self._announce(outer)
+
+        outer.after_job = tell_again
+
+    @locked
+    def _back_to(self, outer: ParkedThread, parked: ParkedThread) -> bool:
+        if self._parked.get(outer.ident) is not parked:  # in a forked child
+            return False
+        was_current = self._current is parked
+        if was_current:
+            self._current = outer
+        self._parked[outer.ident] = outer
+        outer.is_nested = False
+        return was_current
 
     @locked
     def _remove(self, parked: ParkedThread) -> list[ParkedThread] | None:

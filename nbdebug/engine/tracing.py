@@ -196,12 +196,15 @@ class Tracer:
         if step is not None and step.wants_starts:
             self._stepper.enters(step, frame)
         is_user = self._user_code.is_user(frame)
-        if is_user and self._stops.is_holding and self._threads.is_user(ident):
+        if is_user and self._stops.is_holding and self._is_free(ident):
             self._asked.setdefault(ident, None)  # a thread that began during the stop
         if is_user and ident in self._asked:
             # It stops at the first event of its body, which has a line; a start has none.
             self._monitor.arm(frame.f_code, PAUSE, monitor.INSTRUCTION)
         return is_user and (bool(self._asked) or self._stepper.wants_starts)
+
+    def _is_free(self, ident: int) -> bool:
+        return self._threads.is_user(ident) and self._stops.parked(ident) is None
 
     def _on_return(self, code: CodeType, offset: int, value: object) -> Any:
         return self._leaves(sys._getframe(1), yields=False)

@@ -75,8 +75,15 @@ class UserCode:
         return self._decide(path, "")
 
     def nearest(self, frame: FrameType | None) -> FrameType | None:
-        """Return the innermost user frame from ``frame`` outwards, or None."""
+        """Return the innermost user frame from ``frame`` outwards, or None.
+
+        What our own code has called, at a stop or to run a script, has no caller beyond it.
+        """
+        while frame is not None and is_own(frame):  # a callback that is just running
+            frame = frame.f_back
         while frame is not None and not self.is_user(frame):
+            if is_own(frame):
+                return None
             frame = frame.f_back
         return frame
 
@@ -93,6 +100,11 @@ class UserCode:
         if not self.just_my_code:
             return True
         return not path.startswith(("<", *self._libraries))
+
+
+def is_own(frame: FrameType) -> bool:
+    """True for a frame of the debugger itself."""
+    return frame.f_code.co_filename.startswith(_OWN_FOLDER)
 
 
 def _library_folders() -> tuple[str, ...]:

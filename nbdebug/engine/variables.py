@@ -15,13 +15,15 @@ from functools import partial
 from types import FrameType
 from typing import Any
 
+from nbdebug import compat
 from nbdebug.engine import physical
 from nbdebug.engine.attributes import Classes, Group, Namespace
 from nbdebug.engine.bounded import Bounded, UserCode
+from nbdebug.engine.definitions import definition_of
 from nbdebug.engine.evaluate import write_back
 from nbdebug.engine.failures import NAME
 from nbdebug.engine.insides import view_of
-from nbdebug.engine.model import Limits, Scope, Variable
+from nbdebug.engine.model import Limits, Location, Scope, Variable
 from nbdebug.engine.value_text import Text, Writer, error_text
 from nbdebug.engine.views import Child, Computed, Part, View, failed
 from nbdebug.errors import (
@@ -74,6 +76,7 @@ class VariableStore:
         self._writer = Writer(self._code, limits.value_chars)
         self._classes = Classes()
         self._nodes: dict[int, _Node] = {}
+        self._locations: dict[int, Location] = {}
 
     @property
     def limits(self) -> Limits:
@@ -139,6 +142,14 @@ class VariableStore:
         self._begin()
         return self._list(node, max(start, 0), max(count, 0), filter)
 
+    def look(self, value: object, evaluate_name: str | None = None) -> Variable:
+        """Return the view of a value, made without running user code. Raises nothing."""
+        before, self._code.enabled = self._code.enabled, False
+        try:
+            return self.view("", value, evaluate_name)
+        finally:
+            self._code.enabled = before
+
     def view(
         self, name: str, value: object, evaluate_name: str | None = None, *, whole: bool = False
     ) -> Variable:
@@ -191,6 +202,13 @@ class VariableStore:
         """
         return self._node(reference).read()
 
+    def location(self, reference: int) -> Location:
+        """Return the place that a `Variable.location` refers to. Raises: StaleReference."""
+        found = self._locations.get(reference)
+        if found is None:
+            raise StaleReference(f"The location {reference} is not of the present stop.")
+        return found
+
     def text(self, value: object) -> str:
         """Return the bounded text of a value. Raises nothing."""
         return self._writer.write(value).text
@@ -213,6 +231,7 @@ class VariableStore:
     def clear(self) -> None:
         """Drop every reference, and with them every object. Threads: any."""
         self._nodes.clear()
+        self._locations.clear()
         self._writer.forget()
         self._classes.forget()
 
@@ -342,7 +361,16 @@ class VariableStore:
             ("readOnly",) if is_fixed else (),
             child.compute is not None,
             text.cut,
+            self._locate(child),
         )
+
+    def _locate(self, child: Child) -> int:
+        found = None if child.compute is not None else definition_of(child.value)
+        if found is None:
+            return 0
+        reference = next(self._references)
+        self._locations[reference] = found
+        return reference
 
     def _counts(self, view: View) -> tuple[int | None, int | None]:
         try:
@@ -415,10 +443,7 @@ class _Locals:
         namespace = self._frame.f_locals
         if physical.is_a(namespace, dict):
             return dict(physical.pairs(namespace, 0, dict.__len__(namespace)))
-        if type(namespace) is _PROXY:
+        if type(namespace) is compat.FRAME_LOCALS_TYPE:
             return dict(namespace)
         # A class body whose metaclass prepared a mapping of its own.
         return self._code.run(lambda: dict(namespace))
-
-
-_PROXY = type(sys._getframe().f_locals)

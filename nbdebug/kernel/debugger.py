@@ -9,9 +9,11 @@ import atexit
 import contextlib
 import os
 import sys
+import threading
 from typing import Any
 
 import ipykernel.debugger as stock
+from ipykernel.jsonutil import json_clean
 
 from nbdebug import errors
 from nbdebug.dap.log import MessageLog
@@ -22,6 +24,8 @@ from nbdebug.kernel.config import Nbdebug
 from nbdebug.kernel.session import KernelSession
 
 _MISSING = object()
+_PATIENCE_S = 0.005
+"""How long a request may keep the control channel, on which interrupt and shutdown come too."""
 
 
 class KernelDebugger:
@@ -42,7 +46,46 @@ class KernelDebugger:
 
     async def process_request(self, message: Json) -> Json:
         """Answer a debug_request; called on the control thread."""
-        return self.session.handle(message)
+        return await self._submit(message)
+
+    async def debug_request(self, stream: Any, ident: Any, parent: Json) -> None:
+        """Answer a debug_request message, one that takes its time after this has returned.
+
+        ipykernel handles the next control message only then.
+        """
+        answer = self._submit(parent["content"])
+        if not answer.done():
+            await asyncio.wait([answer], timeout=_PATIENCE_S)
+        if answer.done():
+            self._reply(stream, ident, parent, answer)
+            return
+
+        def late(done: "asyncio.Future[Json]") -> None:
+            # Clients take what comes between busy and idle for the request's own.
+            self.kernel._publish_status("busy", "control", parent)
+            self._reply(stream, ident, parent, done)
+            self.kernel._publish_status("idle", "control", parent)
+
+        answer.add_done_callback(late)
+
+    def _submit(self, message: object) -> "asyncio.Future[Json]":
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Json] = loop.create_future()
+        here = threading.get_ident()
+
+        def reply(content: Json) -> None:
+            if threading.get_ident() == here:
+                answer.set_result(content)
+            else:
+                with contextlib.suppress(RuntimeError):  # the kernel has ended meanwhile
+                    loop.call_soon_threadsafe(answer.set_result, content)
+
+        self.session.submit(message, reply)
+        return answer
+
+    def _reply(self, stream: Any, ident: Any, parent: Json, answer: "asyncio.Future[Json]") -> None:
+        content = json_clean(answer.result())
+        self.kernel.session.send(stream, "debug_reply", content, parent, ident)
 
     async def handle_stopped_event(self) -> None:
         """Wait: ipykernel asks again and again for stopped events of debugpy's, and has none."""
@@ -68,6 +111,7 @@ class KernelDebugger:
         engine.sources.is_cell = self.cells.is_cell
         engine.sources.transform = self.cells.transform
         engine.inspector.hidden = self.cells.is_hidden
+        engine.inspector.around = self.session.without_input
         engine.threads.is_service = _serves_kernel
         engine.exceptions.is_host = _is_of_host
         engine.user_code.configure(
@@ -82,6 +126,7 @@ class KernelDebugger:
         kernel = self.kernel
         kernel.debugger = self
         kernel.do_debug_request = self.process_request
+        kernel.control_handlers["debug_request"] = self.debug_request
         # Read by kernel_info for "debugger", which clients ask before they offer the bug.
         stock._is_debugpy_available = True
         self._before_shutdown = kernel.do_shutdown
@@ -90,7 +135,7 @@ class KernelDebugger:
         sys.breakpointhook = self._break
         self.cells.keep_leading_lines()
         self.shell.events.register("pre_execute", self.session.run_starts)
-        self.shell.events.register("post_execute", engine.run_ended)
+        self.shell.events.register("post_execute", self.session.run_ended)
         self.shell.events.register("post_run_cell", self._cell_ended)
         atexit.register(self.cells.remove_files)
 
@@ -98,8 +143,9 @@ class KernelDebugger:
         """Give the kernel back as it was before `install`."""
         self.session.is_attached = False
         self.session.engine.close()
+        self.session.close()
         self.shell.events.unregister("pre_execute", self.session.run_starts)
-        self.shell.events.unregister("post_execute", self.session.engine.run_ended)
+        self.shell.events.unregister("post_execute", self.session.run_ended)
         self.shell.events.unregister("post_run_cell", self._cell_ended)
         if sys.breakpointhook == self._break:
             sys.breakpointhook = self._before_breakpoint
@@ -111,6 +157,7 @@ class KernelDebugger:
         else:
             kernel.debugger = self._before
         del kernel.do_debug_request
+        kernel.control_handlers["debug_request"] = kernel.debug_request
         del kernel.do_shutdown
         stock._is_debugpy_available = self._stock_available
         if self._loop is not None and self._removed is not None:
@@ -137,6 +184,7 @@ class KernelDebugger:
             print(f"nbdebug: the stock debugger didn't disconnect: {error!r}", file=sys.stderr)
         self.session.initialize("jupyterlab")
         self.session.is_attached = True
+        self.session.emit("capabilities", {"capabilities": self.session.capabilities()})
         for path, lines in breakpoints.items():
             specs = [
                 BreakpointSpec(

@@ -7,7 +7,9 @@ the user's code while nothing is stopped runs on the main thread, when that is i
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from ipykernel.compiler import get_tmp_directory, get_tmp_hash_seed
@@ -21,8 +23,10 @@ from nbdebug.engine import evaluate
 from nbdebug.engine.model import BreakpointInfo, FunctionTarget, Limits, Location, Stop
 from nbdebug.kernel import arguments as k
 from nbdebug.kernel.cells import Cells
+from nbdebug.kernel.streams import Ordered
 
 _IDLE_LIMIT_S = 2.0
+_LOOK_S = 0.2
 _GROUPS = ("special variables", "function variables", "class variables")
 
 
@@ -30,12 +34,12 @@ class KernelSession(Session):
     """Serves the debug requests of one kernel."""
 
     def __init__(self, kernel: Any, cells: Cells, limits: Limits) -> None:
+        # The kernel's own: what the user's code redirects isn't ours to write into.
+        self._ordered, self._stderr = Ordered(sys.stdout, self.flush_output), sys.stderr
         super().__init__(self._publish, limits)
         self.kernel = kernel
         self.cells = cells
         self._told: set[tuple[int, ...]] = set()
-        # The kernel's own: what the user's code redirects isn't ours to write into.
-        self._stdout, self._stderr = sys.stdout, sys.stderr
 
     # -- the engine's host
 
@@ -64,8 +68,27 @@ class KernelSession(Session):
     def output(self, text: str, category: str, location: Location | None) -> None:
         """Show log messages in the cell's output too, where the client doesn't show events."""
         super().output(text, category, location)
+        is_logged = location is not None and category == "console"
+        if not (is_logged or self.shows_output_events):
+            print(m.sendable(text), file=self._stderr)
+
+    def watch_output(self, waits: bool) -> None:
+        """Have the user's next output come after the logged lines that wait for theirs."""
+        if not waits:
+            self._ordered.let_go()
+        elif not self.shows_output_events:
+            self._ordered.hold()
+
+    def send_logged(self, text: str, location: Location) -> None:
+        """Write log messages into the cell's output too, where the client doesn't show events."""
+        super().send_logged(text, location)
         if not self.shows_output_events:
-            print(m.sendable(text), file=self._stdout if category == "console" else self._stderr)
+            self._ordered.write(m.sendable(text))
+
+    def run_ended(self) -> None:
+        """Take note that a cell has ended: what it logged is told before that."""
+        self.engine.run_ended()
+        self.flush_output()
 
     def run_starts(self) -> None:
         """Take note that a cell starts."""
@@ -94,8 +117,11 @@ class KernelSession(Session):
                 done.set()
 
         self.begin_on_main_thread(run)
-        if not done.wait(self.engine.inspector.limits.evaluate_s + 1):
-            raise errors.TookTooLong("The main thread didn't answer in time.")
+        left_s = self.engine.inspector.limits.evaluate_s + 1
+        while not done.wait(_LOOK_S):
+            left_s -= 0.0 if self.engine.stops.current is not None else _LOOK_S
+            if left_s <= 0:
+                raise errors.TookTooLong("The main thread didn't answer in time.")
         if failure:
             raise failure[0]
         return outcome[0]
@@ -123,6 +149,16 @@ class KernelSession(Session):
         if not isinstance(found, BaseException):
             raise errors.NoFailure("Nothing has failed yet.")
         return found
+
+    @contextmanager
+    def without_input(self) -> Iterator[None]:
+        """While it lasts, `input()` says that it can't be answered, instead of waiting for it."""
+        kernel = self.kernel
+        before, kernel._allow_stdin = kernel._allow_stdin, False
+        try:
+            yield
+        finally:
+            kernel._allow_stdin = before
 
     def _publish(self, event: Json) -> None:
         kernel = self.kernel
@@ -163,7 +199,7 @@ def debug_info(session: KernelSession, arguments: m.Nothing) -> Json:
 
 def inspect_variables(session: KernelSession, arguments: m.Nothing) -> Json:
     found = session.engine.inspector.idle_view(session.kernel.shell.user_ns)
-    return {"variables": [m.variable_body(v, session.shows_types_only) for v in found]}
+    return {"variables": [m.variable_body(v, session.is_brief) for v in found]}
 
 
 def rich_inspect_variables(session: KernelSession, arguments: k.RichInspectArguments) -> Json:
@@ -214,14 +250,13 @@ def evaluate_(session: KernelSession, arguments: m.EvaluateArguments) -> Json:
     engine = session.engine
     text, context = arguments.expression, arguments.context
     if engine.stops.current is not None:
-        found = engine.inspector.evaluate(text, arguments.frame_id, context)
-        result = "" if context == "repl" and found.type == "NoneType" else found.value
-        return {"result": m.sendable(result), **m.value_body(found)}
+        found = REQUESTS["evaluate"].run(session, arguments) or {}
+        if context == "repl" and found["type"] == "NoneType":
+            found["result"] = ""
+        return found
 
     def run() -> Json:
-        look = evaluate.look if context == "hover" else evaluate.evaluate
-        value = _bounded(session, lambda: look(text, _idle_frame(session)))
-        view = engine.inspector.view_of(value, text, context)
+        value, view = engine.inspector.evaluate_idle(text, _idle_frame(session), context)
         result = view.value
         if context == "repl":  # as a console prints it, and as ipykernel's tests expect
             result = value if type(value) is str else "" if value is None else result
@@ -275,17 +310,14 @@ KernelSession.requests = {
     "debugInfo": Request(m.Nothing, debug_info, needs_start=False),
     "inspectVariables": Request(m.Nothing, inspect_variables, needs_start=False),
     "richInspectVariables": Request(
-        k.RichInspectArguments, rich_inspect_variables, needs_start=False
+        k.RichInspectArguments, rich_inspect_variables, needs_start=False, may_wait=True
     ),
-    "copyToGlobals": Request(k.CopyToGlobalsArguments, copy_to_globals, needs_start=False),
-    "modules": Request(
-        m.ModulesArguments,
-        REQUESTS["modules"].run,
-        {"supportsModulesRequest": True},
-        needs_start=False,
+    "copyToGlobals": Request(
+        k.CopyToGlobalsArguments, copy_to_globals, needs_start=False, may_wait=True
     ),
-    "variables": Request(m.VariablesArguments, REQUESTS["variables"].run, needs_start=False),
-    "evaluate": Request(m.EvaluateArguments, evaluate_, REQUESTS["evaluate"].capabilities),
-    "nbdebug/postMortem": Request(m.Nothing, post_mortem),
+    "modules": replace(REQUESTS["modules"], needs_start=False),
+    "variables": replace(REQUESTS["variables"], needs_start=False),
+    "evaluate": replace(REQUESTS["evaluate"], run=evaluate_),
+    "nbdebug/postMortem": Request(m.Nothing, post_mortem, may_wait=True),
     "nbdebug/setBreakpoint": Request(k.BreakpointArguments, set_breakpoint_condition),
 }

@@ -1,0 +1,54 @@
+"""Lets code that is run inside a callback send events of its own: a stop may stop once more.
+
+Owns the switch. While a callback runs, the interpreter sends its thread no events, so what is
+evaluated at a stop would pass every breakpoint. Called on the stopped thread.
+Source: PyThreadState_EnterTracing and PyThreadState_LeaveTracing, public since CPython 3.11.
+"""
+
+import ctypes
+import operator
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+# Prototypes of our own: setting argtypes on ctypes.pythonapi would change it for the guest.
+_get_state = ctypes.PYFUNCTYPE(ctypes.c_void_p)(("PyThreadState_Get", ctypes.pythonapi))
+_leave = ctypes.PYFUNCTYPE(None, ctypes.c_void_p)(("PyThreadState_LeaveTracing", ctypes.pythonapi))
+_enter = ctypes.PYFUNCTYPE(None, ctypes.c_void_p)(("PyThreadState_EnterTracing", ctypes.pythonapi))
+
+_Step = Callable[[], Any]
+_call: Callable[[_Step], Any] = operator.call
+
+
+def with_events[T](call: Callable[[], T]) -> T:
+    """Return what ``call`` returns; while it runs, the calling thread sends events.
+
+    Each step is a call of C out of C, between which nothing can be interrupted: the interpreter
+    counts, and a Ctrl-C between two steps would leave it counting wrongly for good.
+    """
+    outcome: list[T] = []
+    failure: list[BaseException] = []
+    is_left: list[Any] = []
+
+    def run() -> None:
+        try:
+            outcome.append(call())
+        except BaseException as error:
+            failure.append(error)
+
+    state = _get_state()
+    back: list[_Step] = [partial(_enter, state), is_left.clear]
+    steps: list[_Step] = [partial(is_left.append, None), partial(_leave, state), run, *back]
+    try:
+        list(map(_call, steps))
+    finally:
+        while is_left:  # a second interrupt came while `run` kept the first one
+            with suppress(BaseException):
+                list(map(_call, back))
+    if failure:
+        try:
+            raise failure[0]
+        finally:
+            failure.clear()
+    return outcome[0]
