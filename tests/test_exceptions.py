@@ -621,6 +621,15 @@ def test_without_filters_no_event_is_on(program: Debuggee) -> None:
     end_with(program, ZeroDivisionError)
 
 
+def test_filters_that_are_turned_off_at_a_stop_stop_nothing_more(program: Debuggee) -> None:
+    program.write("import contextlib\nwith contextlib.suppress(KeyError):\n    1 / 0  # @raise\n")
+    stop_at(program, "raised", "uncaught")
+    assert program.run_to_stop() == "raise"
+    stop_at(program)
+    end_with(program, ZeroDivisionError)
+    assert program.engine._monitor._global_wants == {}
+
+
 def test_without_a_client_nothing_stops(program: Debuggee) -> None:
     program.write(FAILS)
     stop_at(program, "raised", "uncaught")
@@ -644,14 +653,15 @@ def test_no_exception_of_the_programs_is_kept_alive(program: Debuggee) -> None:
     assert program.finish()["gone"]
 
 
-def test_what_one_caller_catches_is_uncaught_in_another_that_calls_from_the_same_offset(
-    program: Debuggee,
+@pytest.mark.parametrize("times", [5, 500])
+def test_what_one_caller_has_caught_often_is_uncaught_in_another(
+    program: Debuggee, times: int
 ) -> None:
     program.write(
         "def f(n):\n    return 1 / n  # @raise\n"
         "def catches(n):\n    try:\n        f(n)\n    except ZeroDivisionError:\n        pass\n"
         "def passes(n):\n    try:\n        f(n)\n    except KeyError:\n        pass\n"
-        "for _ in range(5):\n    catches(0)\npasses(0)\n"
+        f"for _ in range({times}):\n    catches(0)\npasses(0)\n"
     )
     stop_at(program, "uncaught")
     assert program.run_to_stop() == "raise"

@@ -27,15 +27,16 @@ from nbdebug.engine.usercode import UserCode
 
 PURPOSE = "exceptions"
 _REMEMBERED = 10_000
+_MANY = 50  # exceptions that came by their way
 _FAR = 20  # frames up to a handler that are compared
 _GENERATORS = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 _COROUTINES = inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 _ROOM = 200  # frames
 _EVALUATED = "<nbdebug"
 
-_Beyond = tuple[tuple[CodeType, int], ...]
-_Known = tuple[CodeType, type, int | None, _Beyond]
-"""Code, class, where the nearest caller is, and (code, place) of those beyond it to the handler."""
+_Way = tuple[tuple[CodeType, int], ...]
+"""The (code, place) of the callers up to the handler."""
+_Known = tuple[CodeType, type, _Way]
 Stop = Callable[[FrameType, Failure, str], None]
 
 
@@ -65,10 +66,12 @@ class ExceptionStops:
         # offset alone, as a hash of a code object costs more than the rest; then by all three.
         self._quiet: dict[int, _Known] = {}
         self._quiet_too: dict[tuple[int, int, int], _Known] = {}
-        # (id of code, id of class, place of its caller) -> the caller's code, as it was then.
-        self._callers: dict[tuple[int, int, int], CodeType] = {}
+        # (id of code, place, id of class) -> how often its exceptions came by their way, and the
+        # nearest callers of these ways.
+        self._trusted: dict[tuple[int, int, int], tuple[int, _Way]] = {}
         # id of an exception that may yet be caught -> the filters that it concerns.
         self._pending: dict[int, tuple[Filter, ...]] = {}
+        self._waits = False
         # Exceptions that have stopped as uncaught in this run.
         self._told: set[int] = set()
         # Exceptions that came when the stack had no room for a stop: it is made further out.
@@ -105,6 +108,7 @@ class ExceptionStops:
         self._pending.clear()
         self._missed.clear()
         self._told.clear()
+        self._waits = False
         self._propagation.handlers.forget()
         if self._filters:
             self._monitor.want_globally(PURPOSE, monitor.RAISE)
@@ -126,17 +130,15 @@ class ExceptionStops:
         def on_raise(code: CodeType, offset: int, error: BaseException) -> Any:
             try:
                 try:
-                    known, cls, at, beyond = quiet[offset]
+                    known, cls, way = quiet[offset]
                     if known is not code or cls is not type(error):
-                        known, cls, at, beyond = quiet_too[offset, id(code), id(type(error))]
-                    if at is None:
+                        known, cls, way = quiet_too[offset, id(code), id(type(error))]
+                    if not way:
                         return
-                    # To ask for the nearest caller's code would take a tenth of the whole cost: if
-                    # it is another's, its own event comes next, and `_was_mistaken` sees it.
-                    frame: Any = getframe(2)
-                    if frame.f_lasti == at and (not beyond or _came_by(frame.f_back, beyond)):
+                    if _came_by(getframe(2), way):
+                        self._trust(offset, getframe(1), cls, way)
                         return
-                except (KeyError, ValueError, AttributeError):  # unknown, or fewer callers
+                except (KeyError, ValueError):  # unknown, or fewer callers
                     pass
                 self._raised(offset, error, getframe(1))
             except RecursionError:
@@ -174,25 +176,25 @@ class ExceptionStops:
             self._be_quiet(offset, frame, cls)
             return
         is_seen = id(error) not in self._missed and self._is_seen(error, frame)
-        is_seen = is_seen and not self._was_mistaken(error, frame)
+        is_seen = is_seen and not self._was_trusted(error, frame)
         outlooks = {one.mode: self._outlook(one.mode, frame, cls, is_seen) for one in filters}
         if BreakMode.ALWAYS not in outlooks:
             self._remember(offset, frame, cls, list(outlooks.values()))
         self._missed.discard(id(error))
         if is_seen or not self._threads.is_user(get_ident()):
             return
-        if not _has_room(frame):
-            self._missed.add(id(error))
-            return
         unsure = tuple(one for one in filters if outlooks[one.mode].fate is Fate.UNSURE)
         self._pending.pop(id(error), None)
         stops = [one for one in filters if outlooks[one.mode].fate is Fate.PASSES]
+        if stops and not _has_room(frame):
+            self._missed.add(id(error))
+            return
+        if unsure:  # before a stop, at which the filters may be changed
+            self._wait_for(error, unsure)
         # The widest reason says most: that nothing will catch it.
         for one in sorted(stops, key=lambda one: one.mode is BreakMode.ALWAYS):
             if self._try(one, frame, error, frame, self._handed_on(error, frame)):
                 break
-        if unsure:
-            self._wait_for(error, unsure)
 
     def _outlook(self, mode: BreakMode, frame: FrameType, cls: type, is_seen: bool) -> Outlook:
         # Of an exception that is known, all that matters is whether it is worth remembering.
@@ -248,8 +250,10 @@ class ExceptionStops:
         if len(self._pending) > _REMEMBERED:
             self._pending.clear()
         self._pending[id(error)] = filters
-        # From now to the end of the run: it makes each frame that an exception leaves cost more.
-        self._monitor.want_globally(PURPOSE, monitor.RAISE | monitor.PY_UNWIND)
+        if not self._waits:
+            # From now to the end of the run: each frame that an exception leaves costs more.
+            self._waits = True
+            self._monitor.want_globally(PURPOSE, monitor.RAISE | monitor.PY_UNWIND)
 
     def _is_seen(self, error: BaseException, frame: FrameType) -> bool:
         """True if the exception comes out of a user frame that this one called, or is thrown in.
@@ -310,41 +314,48 @@ class ExceptionStops:
         longest = max((one.way for one in outlooks), key=len)
         is_lasting = self._propagation.handlers.is_lasting
         if len(longest) <= _FAR and all(is_lasting(one, cls) for one in longest):
-            if len(longest) == 1:
-                self._be_quiet(offset, frame, cls)
-                return
-            caller, beyond = longest[1], longest[2:]
-            self._callers[id(frame.f_code), id(cls), caller.f_lasti] = caller.f_code
-            places = tuple((one.f_code, one.f_lasti) for one in beyond)
-            self._be_quiet(offset, frame, cls, caller.f_lasti, places)
+            way = tuple((one.f_code, one.f_lasti) for one in longest[1:])
+            self._be_quiet(offset, frame, cls, way)
 
-    def _forget_quiet(self) -> None:
-        self._quiet.clear()
-        self._quiet_too.clear()
-        self._callers.clear()
+    def _trust(self, offset: int, frame: FrameType, cls: type, way: _Way) -> None:
+        """Take note that an exception has come by its way; after many, that isn't looked at more.
 
-    def _was_mistaken(self, error: BaseException, frame: FrameType) -> bool:
-        """True if an exception was let pass below this frame, which was taken for another's."""
+        If then one comes by another way, `_was_trusted` finds it in the frame's caller.
+        """
+        key = id(frame.f_code), frame.f_lasti, id(cls)
+        count, ways = self._trusted.get(key, (0, ()))
+        ways = ways if way[0] in ways else (*ways, way[0])
+        self._trusted[key] = count + 1, ways
+        if count + 1 >= _MANY:
+            self._be_quiet(offset, frame, cls)
+
+    def _was_trusted(self, error: BaseException, frame: FrameType) -> bool:
+        """True if an exception was let pass in the frame below, and was to come by another way."""
         outermost = _traceback_of(error)
         inner = outermost.tb_next if outermost is not None else None
         if inner is None:
             return False
-        key = id(inner.tb_frame.f_code), id(type(error)), frame.f_lasti
-        return self._callers.get(key, frame.f_code) is not frame.f_code
+        key = id(inner.tb_frame.f_code), inner.tb_lasti, id(type(error))
+        count, ways = self._trusted.get(key, (0, ()))
+        return count >= _MANY and (frame.f_code, frame.f_lasti) not in ways
+
+    def _forget_quiet(self) -> None:
+        self._quiet.clear()
+        self._quiet_too.clear()
+        self._trusted.clear()
 
     def _be_quiet(
         self,
         offset: int,
         frame: FrameType,
         cls: type,
-        at: int | None = None,
-        beyond: _Beyond = (),
+        way: _Way = (),
     ) -> None:
         # An offset may be that of an instruction and of the call right after it, which belong to
         # one expression, and so to the same handlers.
         if len(self._quiet_too) > _REMEMBERED:
             self._forget_quiet()
-        known = frame.f_code, cls, at, beyond
+        known = frame.f_code, cls, way
         self._quiet[offset] = self._quiet_too[offset, id(frame.f_code), id(cls)] = known
 
 
@@ -357,7 +368,7 @@ def _has_room(frame: FrameType) -> bool:
     return at is None
 
 
-def _came_by(frame: FrameType | None, places: _Beyond) -> bool:
+def _came_by(frame: FrameType | None, places: _Way) -> bool:
     """True if ``frame`` and its callers are at these places."""
     for code, at in places:
         if frame is None or frame.f_lasti != at or frame.f_code is not code:
