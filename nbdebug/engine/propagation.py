@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from types import FrameType
 
-from nbdebug.engine import calls
+from nbdebug.engine import crossings
 from nbdebug.engine.handlers import Fate, Handlers
 from nbdebug.engine.sources import is_top_level
 from nbdebug.engine.usercode import UserCode
@@ -105,6 +105,6 @@ class Propagation:
         if any(self.handlers.fate(frame, cls) is not Fate.PASSES for frame in way):
             return Outlook(Fate.UNSURE)
         for inner, outer in pairwise(way):
-            if not calls.hands_on(inner, outer, self.handlers.code_of(outer), cls):
+            if not crossings.hands_on(inner, outer, self.handlers.code_of(outer), cls):
                 return Outlook(Fate.UNSURE)
         return Outlook(Fate.PASSES)
