@@ -65,6 +65,16 @@ class Pool:
             self._alive.pop().kill()
         self._directory.cleanup()
 
+    @property
+    def folder(self) -> Path:
+        """Where files of a run may lie; it goes with the pool."""
+        return self._home
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """The environment of every process that is measured."""
+        return dict(self._environ)
+
     def start(self, side: Side) -> Client:
         """A new kernel; its debugger is not switched on yet."""
         kernel = Kernel(self._specs, self._home, self._environ)

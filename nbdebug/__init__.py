@@ -4,11 +4,92 @@
 imports nothing else: what it offers is imported when it is used.
 """
 
-from typing import Any
+import sys
+from typing import TYPE_CHECKING, Any
 
 from nbdebug._version import __version__
 
-__all__ = ["__version__", "load_ipython_extension", "unload_ipython_extension"]
+if TYPE_CHECKING:
+    from nbdebug.api.asynchronous import AsyncSession
+    from nbdebug.api.session import Session
+    from nbdebug.dap.listening import Listening
+
+__all__ = [
+    "__version__",
+    "aconnect",
+    "breakpoint",
+    "connect",
+    "listen",
+    "load_ipython_extension",
+    "unload_ipython_extension",
+]
+
+
+def listen(
+    address: "str | tuple[str, int]" = "127.0.0.1:0",
+    *,
+    token: str | None = None,
+    auth: bool = True,
+    wait: bool = False,
+) -> "Listening":
+    """Let one debug client at a time (VS Code, Neovim, any that speaks DAP) debug this process.
+
+    ``address`` is ``(host, port)``, ``"HOST:PORT"``, where port 0 takes a free one, or
+    ``"unix:PATH"``. A client on HOST:PORT must send a token, ``.token`` of what is returned, when
+    it attaches; ``auth=False``, for 127.0.0.1 only, lets every program of this machine in. With
+    ``wait`` it returns when a client is there. In a kernel with nbdebug loaded the client uses the
+    notebook's debugger, while JupyterLab doesn't.
+    """
+    from nbdebug.dap import listening
+
+    return listening.listen(address, token=token, auth=auth, wait=wait)
+
+
+def connect(
+    target: Any,
+    *,
+    token: str | None = None,
+    just_my_code: bool | None = None,
+    timeout_s: float = 30.0,
+) -> "Session":
+    """Debug a kernel or a script from this program: return a session, attached.
+
+    ``target`` is a kernel, as its connection file, a jupyter_client KernelClient or KernelManager;
+    or the address of a script under `python -m nbdebug --listen`, or of what called
+    `nbdebug.listen()`, with its ``token``. In a kernel nbdebug is loaded if it isn't. No request
+    takes longer than ``timeout_s``.
+
+    Raises ClientBusy if another front end debugs it, AuthRequired, ConnectionLost, BadAddress,
+    NotSupported where the kernel hasn't nbdebug installed.
+    """
+    from nbdebug.api import connecting
+
+    return connecting.connect(target, token=token, just_my_code=just_my_code, timeout_s=timeout_s)
+
+
+async def aconnect(
+    target: Any,
+    *,
+    token: str | None = None,
+    just_my_code: bool | None = None,
+    timeout_s: float = 30.0,
+) -> "AsyncSession":
+    """Do what `connect` does, for asyncio: the session's methods are awaited."""
+    from nbdebug.api import asynchronous
+
+    return await asynchronous.connect(
+        target, token=token, just_my_code=just_my_code, timeout_s=timeout_s
+    )
+
+
+def breakpoint() -> None:  # noqa: A001  # as the builtin, which it is like
+    """Stop in the caller if a debug client is there to let it run on; otherwise do nothing.
+
+    In a kernel with nbdebug loaded it does what the built-in `breakpoint()` does there.
+    """
+    from nbdebug.dap import listening
+
+    listening.stop_in(sys._getframe(1))
 
 
 def load_ipython_extension(ipython: Any) -> None:

@@ -1,24 +1,33 @@
-"""The command line: ``python -m nbdebug install | uninstall``.
+"""The command line: ``python -m nbdebug install | uninstall``, or ``--listen`` and a program.
 
 Owns the arguments and how an error is shown; what is done stands in the modules it calls.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
 from nbdebug._version import __version__
 from nbdebug.errors import UsageError
 
+_LISTEN_USAGE = (
+    "python -m nbdebug --listen HOST:PORT|unix:PATH [--wait-for-client] [--token TOKEN | "
+    "--token-file FILE | --no-auth] [--log DIR] (script.py | -m module | -c code) [args...]"
+)
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit code: 0, or 2 where it was used wrongly."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     parser = _parser()
-    options = parser.parse_args(arguments)
-    if options.command is None:
-        parser.print_help(sys.stderr)
-        return 2
     try:
+        if _is_listening(arguments):
+            return _listen(*_split(arguments))
+        options = parser.parse_args(arguments)
+        if options.command is None:
+            parser.print_help(sys.stderr)
+            return 2
         return _install(options) if options.command == "install" else _uninstall(options)
     except UsageError as error:
         print(f"nbdebug: {error}\n{error.advice}", file=sys.stderr)
@@ -26,7 +35,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m nbdebug", description="A notebook debugger.")
+    parser = argparse.ArgumentParser(
+        prog="python -m nbdebug",
+        description="A notebook debugger.",
+        epilog=f"To debug a script: {_LISTEN_USAGE}",
+    )
     parser.add_argument("--version", action="version", version=f"nbdebug {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     install = commands.add_parser(
@@ -53,6 +66,75 @@ def _parser() -> argparse.ArgumentParser:
         )
         place.add_argument("--prefix", metavar="PATH", help="below this folder")
     return parser
+
+
+def _listen_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m nbdebug", usage=_LISTEN_USAGE, add_help=False)
+    parser.add_argument("--listen", required=True)
+    parser.add_argument("--wait-for-client", action="store_true")
+    access = parser.add_mutually_exclusive_group()
+    access.add_argument("--token", default=os.environ.get("NBDEBUG_TOKEN"))
+    access.add_argument("--token-file")
+    access.add_argument("--no-auth", action="store_true")
+    parser.add_argument("--log")
+    return parser
+
+
+def _is_listening(arguments: Sequence[str]) -> bool:
+    return any(one == "--listen" or one.startswith("--listen=") for one in _split(arguments)[0])
+
+
+def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return our options, and the program with its own arguments."""
+    takes_value = ("--listen", "--token", "--token-file", "--log")
+    at = 0
+    while at < len(arguments) and arguments[at].startswith("--"):
+        at += 2 if arguments[at] in takes_value else 1
+    return list(arguments[:at]), list(arguments[at:])
+
+
+def _listen(arguments: list[str], program: list[str]) -> int:
+    from nbdebug import run
+    from nbdebug.dap import listening
+
+    options = _listen_parser().parse_args(arguments)
+    target = run.program_of(program)
+    if target is None:
+        raise UsageError(f"What is to be run is missing. {_LISTEN_USAGE}")
+    if (why := run.unreadable(target)) is not None:
+        print(why, file=sys.stderr)
+        return 2
+    token = _read_token(options.token_file) if options.token_file else options.token
+    listener = listening.listen(
+        options.listen,
+        token=token,
+        auth=not options.no_auth,
+        program=target.name,
+        log_dir=options.log,
+    )
+    shown = f", token {listener.token}" if listener.token not in (None, token) else ""
+    print(f"nbdebug: listening on {listener.address}{shown}", file=sys.stderr, flush=True)
+    if options.wait_for_client:
+        try:
+            listener.wait_for_client()
+        except KeyboardInterrupt:
+            print("nbdebug: interrupted while it waited for a client", file=sys.stderr)
+            return 130
+    if target.kind == "code":
+        listener.is_users("<string>")
+    run.run(target, listener.main_ended)
+    return 0
+
+
+def _read_token(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8") as file:
+            token = file.read().strip()
+    except OSError as error:
+        raise UsageError(f"Can't read the token from {path}: {error.strerror}.") from None
+    if not token:
+        raise UsageError(f"{path} has no token.")
+    return token
 
 
 def _install(options: argparse.Namespace) -> int:

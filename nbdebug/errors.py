@@ -181,6 +181,30 @@ class InCellMagic(BadBreakpoint):
     advice = "Put the code into a function of another cell, and the breakpoint there."
 
 
+class NothingRuns(ClientError):
+    """There is nothing that could be paused."""
+
+    slug = "nothing-runs"
+    id = 130
+    advice = "Run a cell first."
+
+
+class UnknownTarget(ClientError):
+    """A target of goto or stepIn that is not of the present stop."""
+
+    slug = "unknown-target"
+    id = 131
+    advice = "Ask for `gotoTargets` or `stepInTargets` again: targets end when the program runs on."
+
+
+class CannotJump(ClientError):
+    """Python can't go on from there."""
+
+    slug = "cannot-jump"
+    id = 132
+    advice = "Step to the beginning of a line, or choose a line of the same block."
+
+
 class UnknownBreakpoint(ClientError):
     """No breakpoint has this id or place."""
 
@@ -195,6 +219,33 @@ class Cancelled(ClientError):
     slug = "cancelled"
     id = 110
     advice = ""
+
+
+class MalformedMessage(ClientError):
+    """Bytes that aren't a message; where the next one begins is unknown, so the connection ends."""
+
+    slug = "malformed-message"
+    id = 150
+    advice = "Check that a debug client, and nothing else, uses this address."
+
+
+class AuthRequired(ClientError):
+    """A client that hasn't shown the token."""
+
+    slug = "auth-required"
+    id = 151
+    advice = (
+        "Put the token that was printed at the start into the attach arguments: `token`, in VS "
+        "Code's launch.json as in others."
+    )
+
+
+class ClientBusy(ClientError):
+    """Another client debugs this process, and there is one at a time."""
+
+    slug = "already-debugged"
+    id = 152
+    advice = "Disconnect the other client first."
 
 
 class TargetError(NbdebugError):
@@ -235,6 +286,14 @@ class NotAssignable(TargetError):
     id = 204
 
 
+class ConnectionLost(TargetError):
+    """The other side can't be reached, or went away."""
+
+    slug = "connection-lost"
+    id = 250
+    advice = "Check that the program still runs, and the address."
+
+
 class NotSupported(NbdebugError):
     """Not to be had here, with the reason as the sentence."""
 
@@ -253,9 +312,46 @@ class NoToolId(NotSupported):
     )
 
 
+class EngineInUse(NotSupported):
+    """Another engine of nbdebug debugs this process already."""
+
+    slug = "engine-in-use"
+    id = 350
+    advice = (
+        "Close the other first: `.close()` of what `nbdebug.listen()` returned, or `%unload_ext`."
+    )
+
+
 class UsageError(NbdebugError):
     """A magic or a command line was used wrongly; the advice shows how it is used."""
 
     slug = "usage"
     id = 400
     advice = "Add ? to the magic's name for its help."
+
+
+class BadAddress(UsageError):
+    """An address that can't be read or listened on."""
+
+    slug = "bad-address"
+    id = 450
+    advice = "Write HOST:PORT, such as 127.0.0.1:5678, or unix:PATH; port 0 takes a free one."
+
+
+class TokenNeeded(UsageError):
+    """`--no-auth` where others than this machine's users could connect."""
+
+    slug = "token-needed"
+    id = 451
+    advice = "Leave out --no-auth, or listen on 127.0.0.1 or unix:PATH."
+
+
+def by_slug(slug: str) -> type[NbdebugError]:
+    """Return the class of an error that another process told of; ClientError if it isn't ours."""
+    waiting = [NbdebugError]
+    while waiting:
+        error = waiting.pop()
+        if error.slug == slug:
+            return error
+        waiting += error.__subclasses__()
+    return ClientError

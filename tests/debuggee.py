@@ -136,9 +136,9 @@ class Debuggee:
         assert self.stop is not None
         return self.stop.thread_id
 
-    def step(self, kind: StepKind) -> str:
+    def step(self, kind: StepKind, **options: Any) -> str:
         """Make a step and return the mark at which it ends."""
-        self.engine.stops.step(self.thread_id, kind)
+        self.engine.motion.step(self.thread_id, kind, **options)
         return self.wait_for_stop()
 
     def next(self) -> str:

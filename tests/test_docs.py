@@ -137,6 +137,8 @@ def shapes_in(hint: Any) -> Iterator[type[Any]]:
     """Yield the dataclasses that a type hint names, however deep."""
     if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         yield hint
+        for inner in get_type_hints(hint).values():
+            yield from shapes_in(inner)
     for part in get_args(hint):
         yield from shapes_in(part)
 

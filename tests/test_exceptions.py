@@ -590,7 +590,7 @@ def test_a_step_from_an_uncaught_exception_ends_with_the_run(
     program.write(FAILS)
     stop_at(program, "uncaught")
     program.run_to_stop()
-    program.engine.stops.step(program.thread_id, kind)
+    program.engine.motion.step(program.thread_id, kind)
     program.join()
     assert program.client.stops.empty() and isinstance(program.error, ZeroDivisionError)
 
@@ -602,7 +602,7 @@ def test_a_step_from_the_tracebacks_frames_ends_with_the_run(program: Debuggee) 
     )
     stop_at(program, "uncaught")
     assert program.run_to_stop() == "f"
-    program.engine.stops.step(program.thread_id, StepKind.OVER)
+    program.engine.motion.step(program.thread_id, StepKind.OVER)
     program.join()
     assert program.client.stops.empty() and isinstance(program.error, ZeroDivisionError)
 

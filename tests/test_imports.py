@@ -46,8 +46,11 @@ RULES = {
         "errors compat engine dap native attach kernel _version",
         others="anywidget ipywidgets traitlets",
     ),
-    "__init__": row("errors compat engine dap native attach kernel ui _version"),
-    "__main__": row("errors kernel attach _version"),
+    "__init__": row("errors compat engine dap native attach kernel ui api _version"),
+    "run": row(),
+    "child": row("dap run"),
+    "api": row("errors dap", others="jupyter_client zmq"),
+    "__main__": row("errors dap kernel attach run _version"),
 }
 
 # A hazard of the standard library -> the one module that may touch it.

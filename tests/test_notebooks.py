@@ -258,3 +258,16 @@ def test_the_lines_to_click_are_lines_that_stop(kernel: Kernel, code: str, line:
 
 def test_every_cell_with_something_to_click_is_tested() -> None:
     assert len(lines_to_click()) == 8
+
+
+# -- scripting
+
+
+def test_the_script_finds_the_bug_and_cures_it_without_a_hand_on_the_mouse() -> None:
+    assert "[10, 12, 9]" in the_cell("scripting", "session.run(program)").result
+    stop = the_cell("scripting", "wait.stop.description").result
+    assert "stopped" in stop and "in bill" in stop
+    assert the_cell("scripting", "session.stack()").result == "[('bill', 8), ('<module>', 13)]"
+    assert "discounts = {'tea': 1}" in the_cell("scripting", "session.variables()").printed
+    assert the_cell("scripting", "__defaults__").result == "'True'"
+    assert "[10, 12, 10]" in the_cell("scripting", "discounts.clear()").result

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from debuggee import LIMIT_S, Debuggee, debuggee_in
 
 from nbdebug import errors
-from nbdebug.engine.model import StopReason
+from nbdebug.engine.model import StepKind, StopReason
 
 
 @pytest.fixture
@@ -122,7 +123,7 @@ def test_a_running_loop_can_be_paused(program: Debuggee, loop: str) -> None:
     program.start()
     wait_until(lambda: "running" in program.namespace)
     [thread_id] = [t.id for t in program.engine.inspector.threads() if t.name == "program"]
-    program.engine.stops.pause(thread_id)
+    program.engine.motion.pause(thread_id)
     program.wait_for_stop()
     assert program.stop is not None and program.stop.reason is StopReason.PAUSE
     assert program.stop.description.startswith("Paused at line ")
@@ -138,7 +139,7 @@ def test_a_paused_thread_can_be_stepped(program: Debuggee) -> None:
     program.start()
     wait_until(lambda: "running" in program.namespace)
     [thread_id] = [t.id for t in program.engine.inspector.threads() if t.name == "program"]
-    program.engine.stops.pause(thread_id)
+    program.engine.motion.pause(thread_id)
     program.wait_for_stop()
     seen = {program.next() for _ in range(3)}
     assert seen == {"while", "inc", "dec"}
@@ -151,7 +152,7 @@ def test_an_unknown_thread_is_refused(program: Debuggee) -> None:
     program.break_at("x")
     program.run_to_stop()
     for call in (
-        program.engine.stops.pause,
+        program.engine.motion.pause,
         program.engine.inspector.stack,
         program.engine.stops.resume,
     ):
@@ -271,3 +272,97 @@ def wait_until(condition: Callable[[], bool]) -> None:
             return
         pause.wait(0.01)
     raise AssertionError("it never came")
+
+
+TWO_LOOPS = """
+import threading
+import time
+ready, go = threading.Barrier(3), threading.Event()
+def work(n):
+    ready.wait()
+    i = 0
+    while not go.is_set():
+        i += 1  # @inc
+        j = helper(i)  # @call
+    return i
+def helper(i):
+    return i  # @helper
+threads = [threading.Thread(target=work, args=(n,), name=f"loop {n}") for n in range(2)]
+for t in threads:
+    t.start()
+ready.wait()
+x = 1  # @x
+y = 2  # @y
+go.set()
+for t in threads:
+    t.join()
+"""
+
+
+def test_a_thread_that_stopped_because_another_has_can_be_stepped_alone(program: Debuggee) -> None:
+    program.write(TWO_LOOPS)
+    program.break_at("x")
+    program.run_to_stop()
+    main = program.thread_id
+    stopped = wait_for_stopped(program, 3)
+    other = next(id_ for id_ in stopped if id_ != main)
+    for _ in range(4):
+        program.engine.motion.step(other, StepKind.OVER, single=True)
+        program.wait_for_stop()
+        assert program.thread_id == other
+        assert sorted(program.engine.stops.thread_ids()) == sorted(stopped)
+    program.engine.motion.step(main, StepKind.OVER, single=True)
+    assert program.wait_for_stop() == "y"
+    assert program.thread_id == main
+    program.break_at()
+    program.finish()
+
+
+def test_a_single_thread_that_runs_on_can_stop_again_while_the_others_wait(
+    program: Debuggee,
+) -> None:
+    program.write(TWO_LOOPS)
+    program.break_at("x")
+    program.run_to_stop()
+    stopped = wait_for_stopped(program, 3)
+    other = next(id_ for id_ in stopped if id_ != program.thread_id)
+    program.break_at("helper")
+    program.engine.motion.resume(other, single=True)
+    assert program.wait_for_stop() == "helper"
+    assert program.thread_id == other
+    assert sorted(program.engine.stops.thread_ids()) == sorted(stopped)
+    program.break_at()
+    program.finish()
+
+
+def test_a_running_thread_is_refused_with_what_it_does(program: Debuggee) -> None:
+    program.write(
+        "import threading, time\nlock = threading.Lock()\nlock.acquire()\n"
+        "def blocked():\n    started.set()\n    lock.acquire()  # @acquire\n"
+        "started = threading.Event()\nt = threading.Thread(target=blocked)\nt.start()\n"
+        "started.wait()\nx = 1  # @x\nlock.release()\nt.join()\n"
+    )
+    program.break_at("x")
+    program.run_to_stop()
+    threads = program.engine.inspector.threads()
+    other = next(t.id for t in threads if "blocked" in t.name)
+    motion = program.engine.motion
+    calls: list[Callable[[], object]] = [
+        lambda: motion.step(other, StepKind.OVER),
+        lambda: motion.resume(other),
+        lambda: motion.go_to(other, 1),
+        lambda: motion.run_to(other, program.path, 1),
+    ]
+    for call in calls:
+        with pytest.raises(errors.ThreadIsRunning, match=r"blocked in `lock\.acquire` at line 6"):
+            call()
+    program.finish()
+
+
+def wait_for_stopped(program: Debuggee, count: int) -> list[int]:
+    """Return the ids of the stopped threads once there are so many."""
+    end = time.monotonic() + LIMIT_S
+    while len(found := program.engine.stops.thread_ids()) < count:
+        assert time.monotonic() < end, found
+        time.sleep(0.01)
+    return found

@@ -13,6 +13,7 @@ from benchmarks.sections import (
     memory,
     overhead,
     pause,
+    script,
     start,
     step,
     threads,
@@ -37,5 +38,6 @@ SECTIONS: dict[str, Callable[[Pool], list[Row]]] = {
     "vars": variables.measure,
     "pause": pause.measure,
     "threads": threads.measure,
+    "script": script.measure,
     "memory": memory.measure,
 }

@@ -17,6 +17,7 @@ from nbdebug.engine.model import (
     BreakpointInfo,
     BreakpointSpec,
     BreakpointState,
+    CallTarget,
     ExceptionDetails,
     FrameInfo,
     FunctionTarget,
@@ -24,6 +25,7 @@ from nbdebug.engine.model import (
     Location,
     Scope,
     Stop,
+    TaskInfo,
     Variable,
 )
 
@@ -41,10 +43,21 @@ class Nothing:
 
 
 @dataclass(frozen=True, slots=True)
+class AdapterData:
+    cell_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class SourceArg:
     path: str | None = None
     name: str | None = None
     source_reference: int = 0
+    adapter_data: AdapterData | None = None
+
+    @property
+    def cell(self) -> str:
+        """The id of the cell that is meant, where the client tells cells of one text apart."""
+        return self.adapter_data.cell_id if self.adapter_data is not None else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +65,8 @@ class InitializeArguments:
     client_id: str = field(default="", metadata={"name": "clientID"})
     lines_start_at1: bool = True
     columns_start_at1: bool = True
+    path_format: typing.Literal["path", "uri"] = "path"
+    supports_start_debugging_request: bool = False
     supports_invalidated_event: bool = False
 
 
@@ -63,12 +78,42 @@ class RuleArg:
 
 
 @dataclass(frozen=True, slots=True)
+class PathMappingArg:
+    local_root: str
+    remote_root: str
+
+
+@dataclass(frozen=True, slots=True)
 class AttachArguments:
     stop_on_entry: bool = False
     just_my_code: bool | None = None
     rules: tuple[RuleArg, ...] | None = None
     stop_other_threads: bool | None = None
     condition_errors: typing.Literal["stop", "output"] | None = None
+    path_mappings: tuple[PathMappingArg, ...] | None = None
+    token: str = ""
+    redirect_output: bool | None = None
+    sub_process: bool | None = None
+    debug_options: tuple[str, ...] = ()
+
+    @property
+    def wants_output(self) -> bool:
+        """True if the client asks for what the program writes."""
+        return self._option(self.redirect_output, "RedirectOutput")
+
+    @property
+    def wants_children(self) -> bool:
+        """True if the client asks for child processes, each as a session of its own."""
+        return self._option(self.sub_process, "SubProcess")
+
+    def _option(self, value: bool | None, name: str) -> bool:
+        # VS Code says it in a list, which has its defaults too.
+        return name in self.debug_options if value is None else value
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchArguments(AttachArguments):
+    no_debug: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,12 +170,58 @@ class ExceptionInfoArguments:
 class BreakpointLocationsArguments:
     source: SourceArg
     line: int
+    column: int | None = None
     end_line: int | None = None
+    end_column: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ThreadArguments:
     thread_id: int
+    single_thread: bool = False
+
+
+Granularity = typing.Literal["statement", "line", "instruction"]
+
+
+@dataclass(frozen=True, slots=True)
+class StepArguments:
+    thread_id: int
+    single_thread: bool = False
+    granularity: Granularity = "statement"
+
+
+@dataclass(frozen=True, slots=True)
+class StepInArguments:
+    thread_id: int
+    single_thread: bool = False
+    target_id: int | None = None
+    granularity: Granularity = "statement"
+
+
+@dataclass(frozen=True, slots=True)
+class StepInTargetsArguments:
+    frame_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class GotoTargetsArguments:
+    source: SourceArg
+    line: int
+    column: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GotoArguments:
+    thread_id: int
+    target_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunToArguments:
+    thread_id: int
+    source: SourceArg
+    line: int
     single_thread: bool = False
 
 
@@ -333,9 +424,9 @@ def without_nones(body: Json) -> Json:
     return {key: value for key, value in body.items() if value is not None}
 
 
-def line_spec(path: str, one: SourceBreakpoint) -> BreakpointSpec:
+def line_spec(source: SourceArg, one: SourceBreakpoint) -> BreakpointSpec:
     """Return the engine's words for a source breakpoint; empty strings count as absent."""
-    target = LineTarget(path, one.line)
+    target = LineTarget(source.path or "", one.line, source.cell)
     return BreakpointSpec(
         target, one.condition or None, one.hit_condition or None, one.log_message or None
     )
@@ -349,17 +440,18 @@ def function_spec(one: FunctionBreakpoint) -> BreakpointSpec:
     )
 
 
-def breakpoint_body(info: BreakpointInfo, path: str | None = None) -> Json:
-    """Return DAP's Breakpoint; ``path`` is the source's name as the client gave it."""
+def breakpoint_body(info: BreakpointInfo, source: Json | None = None) -> Json:
+    """Return DAP's Breakpoint; ``source`` is the source as the client knows it."""
     reasons = {BreakpointState.PENDING: "pending", BreakpointState.FAILED: "failed"}
-    path = path or info.path
+    if source is None and info.path:
+        source = source_body(info.path, cell=getattr(info.spec.target, "cell", ""))
     return without_nones(
         {
             "id": info.id,
             "verified": info.state is BreakpointState.BOUND,
             "line": info.line
             or (info.spec.target.line if isinstance(info.spec.target, LineTarget) else None),
-            "source": source_body(path) if path else None,
+            "source": source,
             "message": info.message or None,
             "reason": reasons.get(info.state),
         }
@@ -374,16 +466,25 @@ def filter_body(failure: errors.NbdebugError | None) -> Json:
     return {"verified": False, "reason": "failed", "message": sendable(said)}
 
 
-def source_body(path: str) -> Json:
-    """Return DAP's Source."""
-    return {"path": path}  # a client takes the end of the path for its name
+def source_body(path: str, reference: int = 0, cell: str = "") -> Json:
+    """Return DAP's Source. ``reference`` is for one whose text can only be had from us."""
+    return without_nones(
+        {
+            "path": path,  # a client takes its end for the name
+            "sourceReference": reference or None,
+            "adapterData": {"cellId": cell} if cell else None,
+        }
+    )
 
 
-def frame_body(frame: FrameInfo, brief: bool = False) -> Json:
-    """Return DAP's StackFrame; ``brief`` leaves out what JupyterLab doesn't look at."""
+def frame_body(frame: FrameInfo, reference: int = 0, brief: bool = False) -> Json:
+    """Return DAP's StackFrame; ``reference`` is its source's.
+
+    ``brief`` leaves out what JupyterLab doesn't look at.
+    """
     if brief:
         places = {"id": frame.id, "name": frame.name, "line": frame.line, "column": frame.column}
-        return {**places, "source": source_body(frame.path)}
+        return {**places, "source": source_body(frame.path, reference)}
     return without_nones(
         {
             "id": frame.id,
@@ -392,11 +493,41 @@ def frame_body(frame: FrameInfo, brief: bool = False) -> Json:
             "column": frame.column,
             "endLine": frame.end_line,
             "endColumn": frame.end_column,
-            "source": source_body(frame.path),
+            "source": source_body(frame.path, reference),
             "moduleId": frame.module or None,
+            "instructionPointerReference": frame.instruction or None,
             "presentationHint": None if frame.is_user_code else "subtle",
         }
     )
+
+
+def call_body(id_: int, call: CallTarget) -> Json:
+    """Return DAP's StepInTarget."""
+    return {
+        "id": id_,
+        "label": sendable(call.label),
+        "line": call.line,
+        "column": call.column,
+        "endLine": call.end_line,
+        "endColumn": call.end_column,
+    }
+
+
+def task_body(task: TaskInfo) -> Json:
+    """Return one of the tasks of `nbdebug/tasks`."""
+    frames = [
+        {"name": sendable(at.function), "line": at.line, "source": source_body(at.path)}
+        for at in task.frames
+    ]
+    return {
+        "id": task.id,
+        "name": sendable(task.name),
+        "state": task.state,
+        "threadId": task.thread_id,
+        "frames": frames,
+        "awaits": sendable(task.awaits),
+        "awaitedBy": [sendable(name) for name in task.awaited_by],
+    }
 
 
 def scope_body(scope: Scope) -> Json:

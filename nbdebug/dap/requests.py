@@ -5,15 +5,16 @@ body. What a client is told of our capabilities is gathered from here.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from nbdebug import errors
 from nbdebug.dap import messages as m
 from nbdebug.dap.messages import Json
+from nbdebug.dap.paths import Edge, Mapping
 from nbdebug.engine import modules as loaded_modules
 from nbdebug.engine.evaluate import is_place
-from nbdebug.engine.model import ExceptionFilter, StepKind
+from nbdebug.engine.model import ExceptionFilter, Granularity, StepKind
 from nbdebug.engine.usercode import Rule
 
 if TYPE_CHECKING:
@@ -33,8 +34,15 @@ class Request[A]:
 
 
 def initialize(session: "Session", arguments: m.InitializeArguments) -> Json:
+    session.takes_start_debugging = arguments.supports_start_debugging_request
     session.takes_invalidated = arguments.supports_invalidated_event
     session.initialize(arguments.client_id)
+    session.edge = Edge(
+        session.path_mappings(),
+        uses_uris=arguments.path_format == "uri",
+        first_line=int(arguments.lines_start_at1),
+        first_column=int(arguments.columns_start_at1),
+    )
     return session.capabilities()
 
 
@@ -48,11 +56,14 @@ def attach(session: "Session", arguments: m.AttachArguments) -> None:
     if arguments.condition_errors is not None:
         reports = session.engine.breakpoints.reports
         reports.stop_on_condition_error = arguments.condition_errors == "stop"
+    if arguments.path_mappings is not None:
+        found = (Mapping(one.local_root, one.remote_root) for one in arguments.path_mappings)
+        session.edge = replace(session.edge, mappings=tuple(found))
     session.attach(arguments.stop_on_entry)
 
 
 def configuration_done(session: "Session", arguments: m.Nothing) -> None:
-    """Nothing waits for it: JupyterLab doesn't send it."""
+    session.configuration_done()
 
 
 def disconnect(session: "Session", arguments: m.DisconnectArguments) -> None:
@@ -60,16 +71,17 @@ def disconnect(session: "Session", arguments: m.DisconnectArguments) -> None:
 
 
 def terminate(session: "Session", arguments: m.Nothing) -> None:
-    if session.engine.stops.current is None:
-        raise errors.NotStopped("Nothing is stopped that could be ended.")
-    session.engine.stops.interrupt()
+    session.terminate()
 
 
 def set_breakpoints(session: "Session", arguments: m.SetBreakpointsArguments) -> Json:
     path = _path(arguments.source)
-    specs = [m.line_spec(path, one) for one in arguments.breakpoints]
-    infos = session.engine.breakpoints.set_lines(path, specs, keep_extras=session.sends_lines_only)
-    return {"breakpoints": [m.breakpoint_body(info, path) for info in infos]}
+    specs = [m.line_spec(arguments.source, one) for one in arguments.breakpoints]
+    infos = session.engine.breakpoints.set_lines(
+        path, specs, keep_extras=session.sends_lines_only, cell=arguments.source.cell
+    )
+    source_ = m.source_body(path, session.reference_of(path), arguments.source.cell)
+    return {"breakpoints": [m.breakpoint_body(info, source_) for info in infos]}
 
 
 def set_function_breakpoints(
@@ -97,12 +109,17 @@ def exception_info(session: "Session", arguments: m.ExceptionInfoArguments) -> J
 def breakpoint_locations(session: "Session", arguments: m.BreakpointLocationsArguments) -> Json:
     path = _path(arguments.source)
     try:
-        table = session.engine.sources.table_of_text(path)
+        columns = session.engine.sources.columns_of_text(path)
     except SyntaxError as error:
         raise errors.SourceUnavailable(f"{path} doesn't compile: {error.msg}.") from None
-    last = arguments.end_line or arguments.line
+    first = arguments.line, arguments.column or 0
+    last = arguments.end_line or arguments.line, arguments.end_column or float("inf")
     return {
-        "breakpoints": [{"line": n} for n in sorted(table.lines) if arguments.line <= n <= last]
+        "breakpoints": [
+            {"line": line, "column": column}
+            for line, column in sorted(columns.items())
+            if first <= (line, column) <= last
+        ]
     }
 
 
@@ -115,7 +132,10 @@ def stack_trace(session: "Session", arguments: m.StackTraceArguments) -> Json:
         session.thread(arguments.thread_id), arguments.start_frame, arguments.levels
     )
     return {
-        "stackFrames": [m.frame_body(frame, session.is_brief) for frame in frames],
+        "stackFrames": [
+            m.frame_body(frame, session.reference_of(frame.path), session.is_brief)
+            for frame in frames
+        ],
         "totalFrames": depth,
     }
 
@@ -168,22 +188,55 @@ def completions(session: "Session", arguments: m.CompletionsArguments) -> Json:
 
 
 def continue_(session: "Session", arguments: m.ThreadArguments) -> Json:
-    stops = session.engine.stops
-    all_run = stops.resume(session.thread(arguments.thread_id), arguments.single_thread)
+    motion = session.engine.motion
+    all_run = motion.resume(session.thread(arguments.thread_id), arguments.single_thread)
     return {"allThreadsContinued": all_run}
 
 
-def _step(kind: StepKind) -> Callable[["Session", m.ThreadArguments], None]:
-    def step(session: "Session", arguments: m.ThreadArguments) -> None:
-        session.engine.stops.step(
-            session.thread(arguments.thread_id), kind, arguments.single_thread
+def _step(kind: StepKind) -> Callable[["Session", m.StepArguments | m.StepInArguments], None]:
+    def step(session: "Session", arguments: m.StepArguments | m.StepInArguments) -> None:
+        session.engine.motion.step(
+            session.thread(arguments.thread_id),
+            kind,
+            Granularity(arguments.granularity),
+            arguments.target_id if isinstance(arguments, m.StepInArguments) else None,
+            arguments.single_thread,
         )
 
     return step
 
 
-def pause(session: "Session", arguments: m.ThreadArguments) -> None:
-    session.engine.stops.pause(arguments.thread_id)
+def step_in_targets(session: "Session", arguments: m.StepInTargetsArguments) -> Json:
+    found = session.engine.motion.step_in_targets(arguments.frame_id)
+    return {"targets": [m.call_body(id_, call) for id_, call in found]}
+
+
+def goto_targets(session: "Session", arguments: m.GotoTargetsArguments) -> Json:
+    found = session.engine.motion.goto_targets(_path(arguments.source), arguments.line)
+    return {"targets": [{"id": id_, "label": f"Line {n}", "line": n} for id_, n in found]}
+
+
+def goto(session: "Session", arguments: m.GotoArguments) -> None:
+    session.engine.motion.go_to(session.thread(arguments.thread_id), arguments.target_id)
+
+
+def run_to(session: "Session", arguments: m.RunToArguments) -> Json:
+    session.engine.motion.run_to(
+        session.thread(arguments.thread_id),
+        _path(arguments.source),
+        arguments.line,
+        arguments.single_thread,
+    )
+    return {"allThreadsContinued": not arguments.single_thread}
+
+
+def tasks(session: "Session", arguments: m.Nothing) -> Json:
+    return {"tasks": [m.task_body(task) for task in session.engine.tasks.all()]}
+
+
+def pause(session: "Session", arguments: m.ThreadArguments) -> Json | None:
+    said = session.engine.motion.pause(arguments.thread_id)
+    return {"message": m.sendable(said)} if said else None
 
 
 def locations(session: "Session", arguments: m.LocationsArguments) -> Json:
@@ -197,10 +250,12 @@ def cancel(session: "Session", arguments: m.CancelArguments) -> None:
 
 
 def source(session: "Session", arguments: m.SourceArguments) -> Json:
-    if arguments.source is None:
-        raise errors.BadArguments("`arguments.source` is missing.")
+    source_ = arguments.source or m.SourceArg()
+    sources = session.engine.sources
+    reference = source_.source_reference or arguments.source_reference
+    path = sources.path_of(reference) if reference > 0 else _path(source_)
     return {
-        "content": session.engine.sources.text(_path(arguments.source)),
+        "content": sources.text(path),
         "mimeType": "text/x-python",
     }
 
@@ -212,6 +267,11 @@ def modules(session: "Session", arguments: m.ModulesArguments) -> Json:
     return {"modules": found[arguments.start_module : end], "totalModules": len(found)}
 
 
+def loaded_sources(session: "Session", arguments: m.Nothing) -> Json:
+    session.watches_sources = True
+    return {"sources": [session.source_body(path) for path in session.engine.loaded.look_again()]}
+
+
 def _path(source_: m.SourceArg) -> str:
     if not source_.path:
         raise errors.BadArguments("`arguments.source.path` is missing.")
@@ -221,10 +281,13 @@ def _path(source_: m.SourceArg) -> str:
 REQUESTS: dict[str, Request[Any]] = {
     "initialize": Request(m.InitializeArguments, initialize, needs_start=False),
     "attach": Request(m.AttachArguments, attach),
+    "launch": Request(m.LaunchArguments, attach),
     "configurationDone": Request(
         m.Nothing, configuration_done, {"supportsConfigurationDoneRequest": True}
     ),
-    "disconnect": Request(m.DisconnectArguments, disconnect, {"supportTerminateDebuggee": True}),
+    "disconnect": Request(
+        m.DisconnectArguments, disconnect, {"supportTerminateDebuggee": True}, needs_start=False
+    ),
     "terminate": Request(m.Nothing, terminate, {"supportsTerminateRequest": True}),
     "setBreakpoints": Request(
         m.SetBreakpointsArguments,
@@ -285,10 +348,35 @@ REQUESTS: dict[str, Request[Any]] = {
     "continue": Request(
         m.ThreadArguments, continue_, {"supportsSingleThreadExecutionRequests": True}
     ),
-    "next": Request(m.ThreadArguments, _step(StepKind.OVER)),
-    "stepIn": Request(m.ThreadArguments, _step(StepKind.INTO)),
-    "stepOut": Request(m.ThreadArguments, _step(StepKind.OUT)),
+    "next": Request(m.StepArguments, _step(StepKind.OVER), {"supportsSteppingGranularity": True}),
+    "stepIn": Request(m.StepInArguments, _step(StepKind.INTO)),
+    "stepOut": Request(m.StepArguments, _step(StepKind.OUT)),
+    "stepInTargets": Request(
+        m.StepInTargetsArguments, step_in_targets, {"supportsStepInTargetsRequest": True}
+    ),
+    "gotoTargets": Request(m.GotoTargetsArguments, goto_targets),
+    "goto": Request(m.GotoArguments, goto, {"supportsGotoTargetsRequest": True}),
     "pause": Request(m.ThreadArguments, pause),
     "source": Request(m.SourceArguments, source),
+    "loadedSources": Request(m.Nothing, loaded_sources, {"supportsLoadedSourcesRequest": True}),
     "modules": Request(m.ModulesArguments, modules, {"supportsModulesRequest": True}),
+    "nbdebug/runTo": Request(m.RunToArguments, run_to),
+    "nbdebug/tasks": Request(m.Nothing, tasks),
 }
+
+NOT_SUPPORTED = {
+    "dataBreakpointInfo": "data can't be watched yet",
+    "disassemble": "Python code has no machine instructions to show",
+    "readMemory": "values are told as Python sees them, not as memory",
+    "restart": "restart the kernel",
+    "restartFrame": "Python can't run a frame again",
+    "reverseContinue": "Python can't run backwards",
+    "runInTerminal": "a client answers it, and nbdebug asks for none",
+    "setDataBreakpoints": "data can't be watched yet",
+    "setInstructionBreakpoints": "breakpoints are set on lines and functions",
+    "startDebugging": "a client answers it, and nbdebug asks for none",
+    "stepBack": "Python can't run backwards",
+    "terminateThreads": "Python can't end a thread from outside",
+    "writeMemory": "values are told as Python sees them, not as memory",
+}
+"""The Debug Adapter Protocol's other requests, and why each isn't answered."""

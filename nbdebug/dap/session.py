@@ -15,7 +15,8 @@ from nbdebug.dap import messages
 from nbdebug.dap.log import MessageLog
 from nbdebug.dap.messages import Json
 from nbdebug.dap.output import OutputBuffer
-from nbdebug.dap.requests import REQUESTS, Request
+from nbdebug.dap.paths import Edge, Mapping
+from nbdebug.dap.requests import NOT_SUPPORTED, REQUESTS, Request
 from nbdebug.dap.worker import Worker
 from nbdebug.engine.engine import Engine
 from nbdebug.engine.locks import hold, new_lock
@@ -41,9 +42,14 @@ class Session:
         self.client_id = ""
         self.is_initialized = False
         self.is_attached = False
+        self.edge = Edge()
+        self.path_mappings: Callable[[], tuple[Mapping, ...]] = tuple
+        """Gives the mappings for a client that brings none."""
+        self.watches_sources = False
         self.takes_invalidated = False
+        self.takes_start_debugging = False
         self.log = MessageLog(None)
-        self._send = send
+        self._send = self._own_send = send
         self._sequence = itertools.count(1)
         self._send_lock = new_lock()
         self._start_threads()
@@ -93,13 +99,32 @@ class Session:
         self.log.write("->", reply)
         return reply
 
+    def accept(self, request: Json, body: Json | None = None) -> Json:
+        """Return the reply to a request that was met elsewhere."""
+        command, sequence = _head_of(request)
+        reply = self._reply(sequence, command, True)
+        return reply if body is None else {**reply, "body": body}
+
+    def refuse(self, request: object, error: errors.NbdebugError) -> Json:
+        """Return the reply to a request that isn't to be run."""
+        command, sequence = _head_of(request)
+        return self._failure(sequence, command, error)
+
+    def answered(self, response: Json) -> None:
+        """Take note of a client's reply to a request of ours, which needs nothing more."""
+        self.log.write("<-", response)
+
     def _run(self, command: str, arguments: object) -> Json | None:
         entry = self.requests.get(command)
+        if entry is None and command in NOT_SUPPORTED:
+            raise errors.NotSupported(f"`{command}` isn't supported: {NOT_SUPPORTED[command]}.")
         if entry is None:
             raise errors.UnknownCommand(f"nbdebug doesn't answer `{command}`.")
         if entry.needs_start and not self.is_initialized:
             raise errors.NotStarted(f"`{command}` comes before `initialize`.")
-        return entry.run(self, messages.parse(entry.arguments, arguments))
+        parsed = messages.parse(entry.arguments, self.edge.received(arguments))
+        body: Json | None = self.edge.told(entry.run(self, parsed))
+        return body
 
     def _taken_back(self, sequence: int, command: str) -> Json:
         reply = self._failure(sequence, command, errors.Cancelled("cancelled"))
@@ -157,8 +182,40 @@ class Session:
         if terminate:
             self.engine.stops.interrupt()
         self.engine.stops.resume_all()
-        self.is_initialized = False
-        self.emit("terminated")
+        if self.is_initialized:
+            self.is_initialized = self.watches_sources = False
+            self.emit("terminated")
+
+    def client_left(self) -> None:
+        """Take note that the client is gone, after `disconnect` or without it."""
+        if self.is_initialized:
+            self.disconnect(terminate=False)
+
+    def configuration_done(self) -> None:
+        """Take note that the client has set what it wants set before the program runs."""
+
+    def terminate(self) -> None:
+        """End what is stopped with KeyboardInterrupt. Raises NotStopped."""
+        if self.engine.stops.current is None:
+            raise errors.NotStopped("Nothing is stopped that could be ended.")
+        self.engine.stops.interrupt()
+
+    # -- whom it speaks to
+
+    @property
+    def is_taken(self) -> bool:
+        """True while the client isn't the one that the session was made for."""
+        return self._send is not self._own_send
+
+    def take(self, send: Callable[[Json], None]) -> None:
+        """Have events go to another client until `give_back`. Raises ClientBusy."""
+        if self.is_initialized or self.is_taken:
+            raise errors.ClientBusy("Another client debugs this process.")
+        self._send = send
+
+    def give_back(self) -> None:
+        """Have events go where they went before `take`."""
+        self._send = self._own_send
 
     @property
     def shows_output_events(self) -> bool:
@@ -188,12 +245,23 @@ class Session:
     def _emit(self, event: str, body: Json | None) -> None:
         message: Json = {"seq": next(self._sequence), "type": "event", "event": event}
         if body is not None:
-            message["body"] = body
+            message["body"] = self.edge.told(body)
+        self._send_message(message)
+
+    def _send_message(self, message: Json) -> None:
         self.log.write("->", message)
         try:
             self._send(message)
         except Exception:
             self.log.write("!!", traceback.format_exc())
+
+    def ask_client(self, command: str, arguments: Json) -> None:
+        """Send a request to the client; its answer is only logged."""
+        hold(self._send_lock, lambda: self._ask_client(command, arguments))
+
+    def _ask_client(self, command: str, arguments: Json) -> None:
+        head = {"seq": next(self._sequence), "type": "request", "command": command}
+        self._send_message({**head, "arguments": arguments})
 
     def invalidate_variables(self) -> None:
         """Tell a client that understands it that what it shows of variables may be out of date."""
@@ -205,6 +273,26 @@ class Session:
         self._worker.close()
         self._output.close()
 
+    # -- sources
+
+    def reference_of(self, path: str) -> int:
+        """Return the sourceReference of a source that has no file, 0 for one that has.
+
+        JupyterLab goes by the path, and asks for a text only where it has none.
+        """
+        return 0 if self.sends_lines_only else self.engine.sources.reference_of(path)
+
+    def source_body(self, path: str) -> Json:
+        """Return DAP's Source as this client is told it."""
+        return messages.source_body(path, self.reference_of(path))
+
+    def tell_sources(self) -> None:
+        """Tell a client that has asked for the sources which have come, changed or gone since."""
+        if not (self.watches_sources and self.is_attached):
+            return
+        for reason, path in self.engine.loaded.changes():
+            self.emit("loadedSource", {"reason": reason, "source": self.source_body(path)})
+
     # -- the engine's host
 
     def can_resume(self) -> bool:
@@ -214,6 +302,7 @@ class Session:
     def stopped(self, stop: Stop) -> None:
         """See Host."""
         self._worker.relieve()  # it may be what it waits for that has stopped
+        self.tell_sources()
         self.emit("stopped", messages.stopped_body(stop))
 
     def passed(self, stop: Stop) -> None:

@@ -14,11 +14,12 @@ from types import CodeType, FrameType
 
 from nbdebug.engine import modules, monitor
 from nbdebug.engine.checks import Breakpoint, Check, Hit, Reports, check_of
-from nbdebug.engine.model import BreakpointState, FunctionTarget, ModuleTarget
+from nbdebug.engine.model import BreakpointState, FunctionTarget, LineTarget, ModuleTarget
 from nbdebug.engine.monitor import Monitor
 from nbdebug.engine.placement import (
     names_function,
     path_of,
+    say_who_shares,
     settle,
     settle_function,
     table_for,
@@ -30,10 +31,13 @@ from nbdebug.engine.sources import (
     code_inside,
     has_line,
     is_top_level,
+    offsets_within,
     table_of_code,
 )
 
 PURPOSE = "breakpoint"
+CURSOR = "cursor"
+"""The origin of the breakpoint behind "run to cursor", of which nobody is told."""
 _REMEMBERED = 10_000  # file names; each edited cell is a new one
 
 
@@ -109,7 +113,7 @@ class Bindings:
         if starts and frame is not None:
             self._resolve_modules(code, frame)
         path = self._sources.canonical(code.co_filename)
-        here = [breakpoint_ for breakpoint_ in self.lines_in(path) if breakpoint_.is_live]
+        here = [b for b in self.lines_in(path) if b.is_live and self._is_for(b, code)]
         if here:
             if starts:
                 self._start_counting(path, here)
@@ -130,6 +134,12 @@ class Bindings:
         ]
 
     # -- inside
+
+    def _is_for(self, breakpoint_: Breakpoint, code: CodeType) -> bool:
+        """False for a breakpoint of one cell in code of another that has the same text."""
+        target = breakpoint_.spec.target
+        cell = target.cell if isinstance(target, LineTarget) else ""
+        return not cell or self._sources.cell_of(code) == cell
 
     def _functions(self) -> list[Breakpoint]:
         return [b for b in self._every() if isinstance(b.spec.target, FunctionTarget)]
@@ -181,12 +191,15 @@ class Bindings:
             if breakpoint_.state is BreakpointState.BOUND and not reread:
                 continue
             table = table or (table_of_code(code) if reread else table_for(code, self._sources))
-            if wanted_line(breakpoint_.spec) > table.last and not is_top_level(code):
+            # A function's lines aren't the file's, nor a statement's its cell's.
+            is_whole = is_top_level(code) and not self._sources.is_cell(code.co_filename)
+            if wanted_line(breakpoint_.spec) > table.last and not is_whole:
                 continue
             before = breakpoint_.info()
             breakpoint_.path = self._sources.canonical(code.co_filename)
             settle(breakpoint_, table)
-            if breakpoint_.info() != before:
+            say_who_shares(breakpoint_, self._sources)
+            if breakpoint_.info() != before and breakpoint_.origin != CURSOR:
                 self._reports.changed(breakpoint_.info(), "changed")
 
     def _bind(self, code: CodeType, here: list[Breakpoint], functions: list[Breakpoint]) -> None:
@@ -202,7 +215,7 @@ class Bindings:
                 self._monitor.disarm(code, PURPOSE)
             return
         self.line_checks[key] = {
-            line: self._check_of(found, code) for line, found in by_line.items()
+            line: self._check_at(line, found, code) for line, found in by_line.items()
         }
         mask = monitor.LINE
         self.start_checks.pop(key, None)
@@ -230,6 +243,19 @@ class Bindings:
             ):
                 self._bind(inner, here, [])
 
+    def _check_at(self, line: int, found: list[Breakpoint], code: CodeType) -> Check:
+        """Return the check of a line; a statement over several lines is hit once when it runs."""
+        check = self._check_of(found, code)
+        first, last = self._sources.statements(code.co_filename).around(line)
+        within = offsets_within(code, line, last if first == line else line)
+        if not within:
+            return check
+
+        def check_once(frame: FrameType) -> Hit | None:
+            return None if frame.f_lasti in within else check(frame)
+
+        return check_once
+
     def _check_of(self, found: list[Breakpoint], code: CodeType) -> Check:
         check = check_of(found, code, self._reports)
         if not self._sources.is_library(code.co_filename):
@@ -245,11 +271,13 @@ class Bindings:
     def _is_first_statement(self, code: CodeType, line: int) -> bool:
         """False for a cell's statement on a line where one before it in the same run begins.
 
-        IPython compiles each statement of a cell on its own; `a; b; c` is one line to the user.
+        IPython compiles each statement of a cell on its own; `a; b; c` is one line to the user. A
+        magic may run its body several times, each compiled anew.
         """
         if not (is_top_level(code) and self._sources.is_cell(code.co_filename)):
             return True
-        return self._first_statements.setdefault((code.co_filename, line), code) is code
+        first = self._first_statements.setdefault((code.co_filename, line), code)
+        return first is code or first == code
 
     def _found_function(self, breakpoint_: Breakpoint, code: CodeType) -> None:
         if breakpoint_.state is BreakpointState.PENDING:

@@ -10,13 +10,21 @@ from dataclasses import replace
 from types import CodeType, FrameType
 
 from nbdebug import errors
-from nbdebug.engine.bindings import Bindings
-from nbdebug.engine.checks import Breakpoint, Reports, check_spec
+from nbdebug.engine.bindings import CURSOR, Bindings
+from nbdebug.engine.checks import Breakpoint, Hit, Reports, check_spec
 from nbdebug.engine.locks import locked, new_lock
-from nbdebug.engine.model import BreakpointInfo, BreakpointSpec, FunctionTarget, LineTarget
+from nbdebug.engine.model import (
+    BreakpointInfo,
+    BreakpointSpec,
+    FunctionTarget,
+    LineTarget,
+    StopReason,
+)
 from nbdebug.engine.monitor import Monitor
 from nbdebug.engine.placement import judge, wanted_line
 from nbdebug.engine.sources import Sources
+
+_CURSOR_ID = 0  # the user's count from 1
 
 
 class Breakpoints:
@@ -32,6 +40,8 @@ class Breakpoints:
         self._sources = sources
         self._all: dict[int, Breakpoint] = {}
         self._ids = itertools.count(1)
+        self.cursor: Breakpoint | None = None
+        """Where the user wants the program to run to, until the next stop."""
         # Held while breakpoints change and while code is bound; never while user code runs.
         self._lock = new_lock()
 
@@ -39,17 +49,20 @@ class Breakpoints:
 
     @locked
     def set_lines(
-        self, path: str, specs: Sequence[BreakpointSpec], keep_extras: bool
+        self, path: str, specs: Sequence[BreakpointSpec], keep_extras: bool, cell: str = ""
     ) -> list[BreakpointInfo]:
         """Make ``specs`` the client's breakpoints in the source ``path``; return each as it is.
 
         One that was there keeps its id and hits. With ``keep_extras`` a plain spec keeps the
-        condition, hit condition and log message that the line already has.
+        condition, hit condition and log message that the line already has. ``cell`` is the id of
+        the one cell whose breakpoints they are, if others have the same path.
         """
         there = [
             b
             for b in self.bindings.lines_in(self._sources.canonical(path))
             if isinstance(b.spec.target, LineTarget)
+            and b.spec.target.cell == cell
+            and b.origin != CURSOR
         ]
         kept: list[Breakpoint] = []
         for spec in specs:
@@ -84,7 +97,7 @@ class Breakpoints:
         """
         check_spec(spec)
         same = (b for b in self._all.values() if b.spec.target == spec.target)
-        known = next(same, None) or self._new(spec, "user")
+        known = next((b for b in same if b.origin != CURSOR), None) or self._new(spec, "user")
         known.change(spec)
         judge(known, self._sources)
         self.bindings.refresh()
@@ -110,14 +123,68 @@ class Breakpoints:
     @locked
     def clear(self, of_clients_only: bool = False) -> None:
         """Remove every breakpoint, or those that clients have listed."""
-        kept = [b for b in self._all.values() if of_clients_only and b.origin != "client"]
+        kept = [b for b in self._all.values() if of_clients_only and b.origin == "user"]
+        self.cursor = None
         self._all = {b.id: b for b in kept}
         self.bindings.refresh()
 
     @locked
     def infos(self) -> list[BreakpointInfo]:
         """Return all breakpoints in the order in which they were set."""
-        return [b.info() for b in self._all.values()]
+        return [b.info() for b in self._all.values() if b.origin != CURSOR]
+
+    @locked
+    def run_to(self, path: str, line: int) -> None:
+        """Have whichever thread first comes to a line stop there, unless it stops before.
+
+        Raises NoCodeAtLine where the line has no code, SourceUnavailable.
+        """
+        self._forget_cursor()
+        cursor = Breakpoint(_CURSOR_ID, BreakpointSpec(LineTarget(path, line)), CURSOR)
+        judge(cursor, self._sources)
+        if cursor.line is None and cursor.is_live:
+            raise errors.SourceUnavailable(cursor.message)
+        if cursor.line is None:
+            raise errors.NoCodeAtLine(cursor.message)
+        if cursor.line != line:
+            said = f"Line {line} has no code: the next that has some is {cursor.line}."
+            raise errors.NoCodeAtLine(said)
+        self._all[cursor.id] = self.cursor = cursor
+        self.bindings.refresh()
+
+    @locked
+    def end_run_to(
+        self, cursor: Breakpoint, reason: StopReason, hit: Hit | None
+    ) -> tuple[StopReason, Hit | None]:
+        """Take the cursor away at a stop; return the stop's reason and hit without it."""
+        if self.cursor is cursor:
+            self._forget_cursor()
+            self.bindings.refresh()
+        if hit is None or cursor.id not in hit.ids:
+            return reason, hit
+        others = tuple(id_ for id_ in hit.ids if id_ != cursor.id)
+        if others:
+            return reason, replace(hit, ids=others)
+        return StopReason.STEP, Hit((), says="Ran to the cursor, at")
+
+    @locked
+    def forget_cursor(self) -> None:
+        """Take the cursor away: what was to run to it has ended."""
+        if self.cursor is not None:
+            self._forget_cursor()
+            self.bindings.refresh()
+
+    @locked
+    def judge_again(self, path: str) -> None:
+        """Look at the breakpoints in a source once more: more is known of it now."""
+        found = self.bindings.lines_in(self._sources.canonical(path))
+        for breakpoint_ in found:
+            before = breakpoint_.info()
+            judge(breakpoint_, self._sources)
+            if breakpoint_.info() != before:
+                self.reports.changed(breakpoint_.info(), "changed")
+        if found:
+            self.bindings.refresh()
 
     # -- what events ask
 
@@ -136,6 +203,11 @@ class Breakpoints:
         self._lock = new_lock()
 
     # -- inside
+
+    def _forget_cursor(self) -> None:
+        if self.cursor is not None:
+            self._all.pop(self.cursor.id, None)
+            self.cursor = None
 
     def _new(self, spec: BreakpointSpec, origin: str) -> Breakpoint:
         breakpoint_ = Breakpoint(next(self._ids), spec, origin)

@@ -15,10 +15,14 @@ from nbdebug.engine.model import BreakpointInfo, BreakpointSpec, BreakpointState
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """What a check found: the breakpoints that stop here; ``error`` if a condition raised."""
+    """What a check found: the breakpoints that stop here; ``error`` if a condition raised.
+
+    ``says`` begins the sentence of a stop that no breakpoint of the user's made.
+    """
 
     ids: tuple[int, ...]
     error: str = ""
+    says: str = ""
 
 
 Check = Callable[[FrameType], Hit | None]

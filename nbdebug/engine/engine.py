@@ -11,16 +11,20 @@ import traceback
 from types import FrameType
 from typing import Protocol
 
+from nbdebug import errors
 from nbdebug.engine.breakpoints import Breakpoints
 from nbdebug.engine.checks import Hit, Reports, location_of
 from nbdebug.engine.exceptions import ExceptionStops
 from nbdebug.engine.failures import Failure
 from nbdebug.engine.inspection import Inspector
+from nbdebug.engine.loaded import LoadedSources
 from nbdebug.engine.model import BreakpointInfo, Limits, Location, StopReason
 from nbdebug.engine.monitor import Monitor
+from nbdebug.engine.motion import Motion
 from nbdebug.engine.sources import Sources
 from nbdebug.engine.stepping import Stepper
 from nbdebug.engine.stops import StopListener, Stops
+from nbdebug.engine.tasks import Tasks
 from nbdebug.engine.threads import Threads
 from nbdebug.engine.tracing import Tracer
 from nbdebug.engine.usercode import UserCode
@@ -44,13 +48,22 @@ class Engine:
 
     def __init__(self, host: Host, limits: Limits | None = None) -> None:
         self.sources = Sources()
+        self.loaded = LoadedSources()
         self.user_code = UserCode()
         self.threads = Threads()
         self._host = host
         self._monitor = Monitor()
         self._stepper = Stepper(self._monitor, self.user_code)
         self.stops = Stops(host, self._monitor, self._stepper, self.threads, self.user_code)
-        self.inspector = Inspector(self.stops, self.threads, self.user_code, limits or Limits())
+        self.tasks = Tasks(self.threads, self.user_code)
+        self._stepper.awaiter_of = self.tasks.awaiter_of
+        self.inspector = Inspector(
+            self.stops,
+            self.threads,
+            self.user_code,
+            limits or Limits(),
+            self.tasks.frames_of_thread,
+        )
         reports = Reports(
             host.breakpoint_changed,
             self._log,
@@ -68,6 +81,9 @@ class Engine:
         )
         self.sources.is_library = lambda path: not self.user_code.is_users_file(path)
         self.breakpoints = Breakpoints(self._monitor, self.sources, reports)
+        self.motion = Motion(
+            self.stops, self.breakpoints, self.inspector, self.sources, self.threads, self.tasks
+        )
         self._tracer = Tracer(
             self._monitor,
             self.breakpoints,
@@ -81,7 +97,9 @@ class Engine:
         self._has_failed = False
 
     def start(self) -> None:
-        """Begin to listen to the interpreter. Raises NoToolId."""
+        """Begin to listen to the interpreter. Raises NoToolId, EngineInUse."""
+        if any(engine is not self and engine.is_started for engine in _followed):
+            raise errors.EngineInUse("nbdebug already debugs this process.")
         self._monitor.start(self._tracer.callbacks())
         self._has_failed = False
         _follow_forks(self)
@@ -104,12 +122,14 @@ class Engine:
     def run_starts(self) -> None:
         """Take note that a cell starts on the calling thread."""
         self._stepper.end(threading.get_ident())
+        self.stops.run_starts()
         self.breakpoints.new_run()
         self.exceptions.forget()
 
     def run_ended(self) -> None:
         """Take note that the calling thread's run of a cell has ended: its step has, too."""
         self.stops.run_ended()
+        self.breakpoints.forget_cursor()
         self._tracer.run_ended()
 
     def forget_parent(self) -> None:

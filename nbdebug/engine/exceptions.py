@@ -1,9 +1,9 @@
 """Stops at exceptions, in the user's terms: raised, uncaught, unhandled by user code.
 
-Owns the filters that are on and what is known of exceptions under way. `raised` and `left` run on
-the user's thread, at events that can't be had for single code objects: most of what they see is
-caught a frame or two above, and is told from the rest by a look into a table. Filters are changed
-on a client's thread, by replacing them.
+Owns the filters that are on and what is known of exceptions under way. What `make_on_raise` makes,
+and `left`, run on the user's thread, at events that can't be had for single code objects: most of
+what they see is caught a frame or two above, and is told from the rest by a look into a table.
+Filters are changed on a client's thread, by replacing them.
 """
 
 import inspect
@@ -69,8 +69,8 @@ class ExceptionStops:
         # (id of code, place, id of class) -> how often its exceptions came by their way, and the
         # nearest callers of these ways.
         self._trusted: dict[tuple[int, int, int], tuple[int, _Way]] = {}
-        # id of an exception that may yet be caught -> the filters that it concerns.
-        self._pending: dict[int, tuple[Filter, ...]] = {}
+        self.pending: dict[int, tuple[Filter, ...]] = {}
+        """id of an exception that may yet be caught -> the filters that it concerns."""
         self._waits = False
         # Exceptions that have stopped as uncaught in this run.
         self._told: set[int] = set()
@@ -105,7 +105,7 @@ class ExceptionStops:
     def forget(self) -> None:
         """Judge anew from now on: a run begins, and names may stand for something else."""
         self._forget_quiet()
-        self._pending.clear()
+        self.pending.clear()
         self._missed.clear()
         self._told.clear()
         self._waits = False
@@ -149,23 +149,29 @@ class ExceptionStops:
 
         return on_raise
 
-    def make_on_unwind(
-        self, is_guests: Callable[[BaseException], bool]
-    ) -> Callable[[CodeType, int, BaseException], Any]:
-        """Return the callback for PY_UNWIND."""
-        pending, getframe = self._pending, sys._getframe
+    def left(self, error: BaseException, frame: FrameType) -> None:
+        """Look at a pending exception that leaves a frame: perhaps the last that could catch it.
 
-        def on_unwind(code: CodeType, offset: int, error: BaseException) -> Any:
-            try:
-                if id(error) in pending:
-                    self._left(error, getframe(1))
-            except RecursionError:  # there is more room where it goes next
-                return
-            except BaseException as failure:
-                if is_guests(failure):
-                    raise
-
-        return on_unwind
+        Raises what `stop` raises.
+        """
+        cls, filters = type(error), self.pending.get(id(error), ())
+        ways = {
+            BreakMode.UNHANDLED: lambda: self._propagation.leaves_run(frame, cls),
+            BreakMode.USER_UNHANDLED: lambda: self._propagation.leaves_user_code(frame),
+        }
+        if not self._user_code.is_user(frame) or not _has_room(frame):
+            return
+        due = [one for one in filters if ways[one.mode]()]
+        if not due:
+            return
+        rest = tuple(one for one in filters if one not in due)
+        self.pending.pop(id(error), None)
+        if rest:
+            self.pending[id(error)] = rest
+        places = places_of(_traceback_of(error), self._user_code)
+        for one in due:
+            if self._try(one, places[0].frame, error, frame, places):
+                break
 
     # -- inside
 
@@ -184,7 +190,7 @@ class ExceptionStops:
         if is_seen or not self._threads.is_user(get_ident()):
             return
         unsure = tuple(one for one in filters if outlooks[one.mode].fate is Fate.UNSURE)
-        self._pending.pop(id(error), None)
+        self.pending.pop(id(error), None)
         stops = [one for one in filters if outlooks[one.mode].fate is Fate.PASSES]
         if stops and not _has_room(frame):
             self._missed.add(id(error))
@@ -204,27 +210,6 @@ class ExceptionStops:
         if mode is BreakMode.USER_UNHANDLED:
             return self._propagation.in_user_code(frame, cls, far)
         return Outlook(Fate.PASSES)
-
-    def _left(self, error: BaseException, frame: FrameType) -> None:
-        """An exception that might have been caught leaves a frame: perhaps the last that could."""
-        cls, filters = type(error), self._pending.get(id(error), ())
-        ways = {
-            BreakMode.UNHANDLED: lambda: self._propagation.leaves_run(frame, cls),
-            BreakMode.USER_UNHANDLED: lambda: self._propagation.leaves_user_code(frame),
-        }
-        if not self._user_code.is_user(frame):
-            return
-        due = [one for one in filters if ways[one.mode]()]
-        if not due:
-            return
-        rest = tuple(one for one in filters if one not in due)
-        self._pending.pop(id(error), None)
-        if rest:
-            self._pending[id(error)] = rest
-        places = places_of(_traceback_of(error), self._user_code)
-        for one in due:
-            if self._try(one, places[0].frame, error, frame, places):
-                break
 
     def _try(
         self,
@@ -247,9 +232,9 @@ class ExceptionStops:
         return True
 
     def _wait_for(self, error: BaseException, filters: tuple[Filter, ...]) -> None:
-        if len(self._pending) > _REMEMBERED:
-            self._pending.clear()
-        self._pending[id(error)] = filters
+        if len(self.pending) > _REMEMBERED:
+            self.pending.clear()
+        self.pending[id(error)] = filters
         if not self._waits:
             # From now to the end of the run: each frame that an exception leaves costs more.
             self._waits = True

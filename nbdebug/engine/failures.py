@@ -32,6 +32,11 @@ class Place(NamedTuple):
     at: int
 
 
+def place_of(frame: FrameType) -> Place:
+    """Return where a frame is now."""
+    return Place(frame, frame.f_lineno or frame.f_code.co_firstlineno, frame.f_lasti)
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """The exception that a thread is stopped for.

@@ -43,7 +43,15 @@ _LONG = 10_000  # items or characters
 class Inspector:
     """Stacks, variables and evaluation for the present stop, and variables while there is none."""
 
-    def __init__(self, stops: Stops, threads: Threads, user_code: UserCode, limits: Limits) -> None:
+    def __init__(
+        self,
+        stops: Stops,
+        threads: Threads,
+        user_code: UserCode,
+        limits: Limits,
+        awaiting_frames: Callable[[int], list[FrameType]],
+    ) -> None:
+        self._awaiting_frames = awaiting_frames
         self.bounded = Bounded()
         self.hidden: Callable[[str, object, dict[str, Any]], bool] | None = None
         """Says of a global (name, value, namespace) whether it is the host's, not the user's."""
@@ -84,7 +92,8 @@ class Inspector:
     def stack(self, thread_id: int, start: int = 0, levels: int = 0) -> tuple[list[FrameInfo], int]:
         """Return a page of a thread's frames and the stack's depth; ``levels`` 0 means all.
 
-        Raises UnknownThread.
+        A thread that runs no user code, for its tasks wait, shows where one of them does. Raises
+        UnknownThread.
         """
         ident = self._threads.ident_of(thread_id)
         parked = self._stops.parked(ident)
@@ -92,6 +101,14 @@ class Inspector:
             self._stacks.forget(ident)  # it runs: what was told of it holds no more
         places = self._places(ident, parked)
         return self._stacks.describe(ident, places, start, levels)
+
+    def user_frame(self, ident: int) -> FrameType | None:
+        """Return the innermost user frame that a thread runs now, or None."""
+        return self._user_code.nearest(top_frame(ident))
+
+    def frame(self, frame_id: int) -> tuple[int, FrameType]:
+        """Return (thread ident, frame) of a frame id. Raises UnknownFrame."""
+        return self._stacks.frame(frame_id)
 
     # -- exceptions
 
@@ -147,7 +164,10 @@ class Inspector:
         parked = self._stops.parked(ident)
         is_top = parked is not None and parked.frame is frame
         error = self._error_of(parked) if is_top else None
-        return self._ask(ident, lambda: self._variables.scopes(frame, error), _LOOK_LIMIT_S)
+        returned = parked.returned if parked is not None and is_top else ()
+        return self._ask(
+            ident, lambda: self._variables.scopes(frame, returned, error), _LOOK_LIMIT_S
+        )
 
     def variables(
         self,
@@ -326,7 +346,9 @@ class Inspector:
         if parked is not None:
             return self._stacks.places_of(parked.frame)
         top = self._user_code.nearest(top_frame(ident))
-        return [] if top is None else self._stacks.places_of(top)
+        if top is not None:
+            return self._stacks.places_of(top)
+        return [failures.place_of(frame) for frame in self._awaiting_frames(ident)]
 
     def _error_of(self, parked: ParkedThread | None) -> BaseException | None:
         return None if parked is None or parked.failure is None else parked.failure.error

@@ -29,6 +29,7 @@ class StopReason(StrEnum):
     PAUSE = "pause"
     ENTRY = "entry"
     EXCEPTION = "exception"
+    GOTO = "goto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,38 @@ class StepKind(StrEnum):
     OUT = "stepOut"
 
 
+class Granularity(StrEnum):
+    """How much one step runs; the values are DAP's."""
+
+    STATEMENT = "statement"
+    LINE = "line"
+    INSTRUCTION = "instruction"
+
+
+@dataclass(frozen=True, slots=True)
+class CallTarget:
+    """A call that a frame is still to make: its text, its place, and its instruction's offsets.
+
+    ``first`` is the offset in bytes of the call's instruction, ``end`` that of the next one.
+    """
+
+    label: str
+    line: int
+    column: int
+    end_line: int
+    end_column: int
+    first: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """What a function returned that the stepped frame had called, or that was stepped out of."""
+
+    function: str
+    value: object
+
+
 class BreakpointState(Enum):
     """Whether a breakpoint can stop the program now."""
 
@@ -98,10 +131,14 @@ class BreakpointState(Enum):
 
 @dataclass(frozen=True, slots=True)
 class LineTarget:
-    """A line of a file or cell. ``path`` is absolute, or a cell's file name."""
+    """A line of a file or cell. ``path`` is absolute, or a cell's file name.
+
+    ``cell`` is the id of the one cell that is meant, where several have the same text and so path.
+    """
 
     path: str
     line: int
+    cell: str = ""
 
     def __str__(self) -> str:
         return f"{self.path}:{self.line}"
@@ -182,6 +219,24 @@ class FrameInfo:
     end_column: int | None = None
     is_user_code: bool = True
     module: str = ""
+    instruction: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskInfo:
+    """An asyncio task of the user's: ``state`` is "running", "ready", "waiting" or "cancelling".
+
+    ``frames`` are the user's frames of its coroutines, innermost first. ``awaits`` says what it
+    waits for, ``awaited_by`` names the tasks that wait for it.
+    """
+
+    id: int
+    name: str
+    state: str
+    thread_id: int
+    frames: tuple[Location, ...]
+    awaits: str
+    awaited_by: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

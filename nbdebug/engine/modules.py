@@ -5,6 +5,7 @@ only its namespace is read, so none of that runs. Any thread may call.
 """
 
 import sys
+import zipimport
 from collections.abc import Iterator
 from types import CodeType, FunctionType
 from typing import Any
@@ -31,6 +32,27 @@ def files() -> Iterator[tuple[str, str]]:
         file = _file_in(namespace)
         if file is not None:
             yield name, file
+
+
+def specs() -> Iterator[tuple[str, object]]:
+    """Yield (source file, spec) of each loaded module; a reload gives it another spec."""
+    for _, namespace in namespaces():
+        file = _file_in(namespace)
+        if file is not None:
+            yield file, namespace.get("__spec__")
+
+
+def text_in_archive(path: str) -> str:
+    """Return the source of a module that was imported from a zip file, "" for any other path."""
+    for _, namespace in namespaces():
+        if _file_in(namespace) == path:
+            loader = namespace.get("__loader__")
+            if type(loader) is zipimport.zipimporter:  # another's get_source is the user's code
+                try:
+                    return loader.get_source(str(namespace.get("__name__"))) or ""
+                except (ImportError, OSError):
+                    return ""
+    return ""
 
 
 def is_loaded(namespace: dict[str, Any]) -> bool:

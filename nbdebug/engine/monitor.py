@@ -27,6 +27,7 @@ PY_RESUME: Final[int] = events.PY_RESUME
 PY_THROW: Final[int] = events.PY_THROW
 PY_RETURN: Final[int] = events.PY_RETURN
 PY_YIELD: Final[int] = events.PY_YIELD
+CALL: Final[int] = events.CALL
 RAISE: Final[int] = events.RAISE
 PY_UNWIND: Final[int] = events.PY_UNWIND
 
@@ -140,9 +141,12 @@ class Monitor:
                 self.disarm(code, purpose)
 
     def is_wanted_beyond_breakpoints(self, code: CodeType) -> bool:
-        """True if a step or a pause wants events of ``code``."""
+        """True if a step or a pause wants lines or instructions of ``code``."""
         armed = self._armed.get(id(code))
-        return armed is not None and any(purpose != "breakpoint" for purpose in armed.wants)
+        return armed is not None and any(
+            purpose != "breakpoint" and mask & (LINE | INSTRUCTION)
+            for purpose, mask in armed.wants.items()
+        )
 
     @locked
     def want_globally(self, purpose: str, mask: int) -> None:
@@ -171,6 +175,11 @@ class Monitor:
             armed.pop(key, None)
 
         return weakref.ref(code, forget)
+
+
+def is_profiled() -> bool:
+    """True while cProfile, or another that takes the profilers' id, is on."""
+    return _monitoring.get_tool(_monitoring.PROFILER_ID) is not None
 
 
 def _claim() -> int:

@@ -8,14 +8,14 @@ import os
 import queue
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import monotonic
 from types import FrameType
 from typing import Any
 
 from nbdebug import errors
 from nbdebug.engine.failures import Failure
-from nbdebug.engine.model import Stop
+from nbdebug.engine.model import Returned, Stop
 
 _GRACE_S = 0.5
 _LOOK_S = 0.2
@@ -62,7 +62,16 @@ class ParkedThread:
         waits_for_others: bool,
         outer: "ParkedThread | None" = None,
         failure: Failure | None = None,
+        *,
+        at_line: bool = False,
+        is_calling: bool = False,
     ) -> None:
+        self.at_line = at_line
+        """True at the beginning of a line, from where Python allows a jump."""
+        self.is_calling = is_calling
+        """True while the call that the frame stands at is under way."""
+        self.returned: Sequence[Returned] = ()
+        """What the frame's calls returned in the step that has ended here."""
         self.ident = ident
         self.runs = frame
         self.frame = failure.places[0].frame if failure and failure.places else frame

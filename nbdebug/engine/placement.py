@@ -50,10 +50,13 @@ def judge(breakpoint_: Breakpoint, sources: Sources) -> None:
         said = f"{error.msg} (line {error.lineno})"
         breakpoint_.message = f"The source doesn't compile now: {said}."
         return
-    except (errors.SourceUnavailable, ValueError):
+    except (errors.SourceUnavailable, ValueError) as error:
         breakpoint_.message = f"{path} isn't there yet."
+        if sources.is_cell(path):
+            breakpoint_.message = str(error)
         return
     settle(breakpoint_, table)
+    say_who_shares(breakpoint_, sources)
     runs = sources.is_cell(path) or sources.is_known_to_have_run(path)
     if breakpoint_.state is BreakpointState.BOUND and not runs:
         breakpoint_.state = BreakpointState.PENDING
@@ -82,6 +85,18 @@ def settle(breakpoint_: Breakpoint, table: LineTable) -> None:
     breakpoint_.line, breakpoint_.state = line, BreakpointState.BOUND
     moved = f"Line {wanted} has no code: moved to line {line}."
     breakpoint_.message = "" if line == wanted else moved
+
+
+def say_who_shares(breakpoint_: Breakpoint, sources: Sources) -> None:
+    """Have a breakpoint tell that it is in several cells: nobody told them apart."""
+    target = breakpoint_.spec.target
+    if not isinstance(target, LineTarget) or target.cell or breakpoint_.path is None:
+        return
+    count = sources.cells_with(breakpoint_.path)
+    if count > 1 and breakpoint_.state is BreakpointState.BOUND:
+        where = "both" if count == 2 else "all of them"
+        said = f"{count} cells have this text; the breakpoint is in {where}."
+        breakpoint_.message = f"{breakpoint_.message} {said}".strip()
 
 
 def table_for(code: CodeType, sources: Sources) -> LineTable:

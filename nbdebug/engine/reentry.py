@@ -7,10 +7,13 @@ Source: PyThreadState_EnterTracing and PyThreadState_LeaveTracing, public since 
 
 import ctypes
 import operator
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import Any
+
+from nbdebug.engine import monitor
 
 # Prototypes of our own: setting argtypes on ctypes.pythonapi would change it for the guest.
 _get_state = ctypes.PYFUNCTYPE(ctypes.c_void_p)(("PyThreadState_Get", ctypes.pythonapi))
@@ -24,9 +27,14 @@ _call: Callable[[_Step], Any] = operator.call
 def with_events[T](call: Callable[[], T]) -> T:
     """Return what ``call`` returns; while it runs, the calling thread sends events.
 
+    Where the guest traces or profiles the thread it sends none, for they would go to the guest's
+    tracer too, which knows nothing of our frames: Lib/profile.py fails at the first.
+
     Each step is a call of C out of C, between which nothing can be interrupted: the interpreter
     counts, and a Ctrl-C between two steps would leave it counting wrongly for good.
     """
+    if sys.gettrace() is not None or sys.getprofile() is not None or monitor.is_profiled():
+        return call()
     outcome: list[T] = []
     failure: list[BaseException] = []
     is_left: list[Any] = []

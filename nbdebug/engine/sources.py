@@ -15,9 +15,13 @@ from types import CodeType
 
 from nbdebug import errors
 from nbdebug.engine import modules
+from nbdebug.engine.statements import NONE, Statements, statements_of
 
 _RESUME = opcode.opmap["RESUME"]
+_SUSPENDS = inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
+_CLEANUP_THROW = opcode.opmap["CLEANUP_THROW"]
 _ALLOW_TOP_LEVEL_AWAIT = 0x2000  # ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+_PARSED = 50  # texts whose statements are kept
 _REMEMBERED = 10_000  # file names; each edited cell is a new one
 
 
@@ -44,10 +48,16 @@ class Sources:
     def __init__(self) -> None:
         self._canonical: dict[str, str] = {}
         self._ran: set[str] = set()
+        self._references: list[str] = []
+        self._statements: dict[str, tuple[str, Statements]] = {}
         self.transform: Callable[[str, str], str] = lambda path, text: text
         """Turns (path, text) into what is compiled; the kernel puts IPython's transform here."""
         self.is_cell: Callable[[str], bool] = lambda path: False
         """Says whether a path is a cell's; the kernel knows their names."""
+        self.cell_of: Callable[[CodeType], str] = lambda code: ""
+        """Gives the id of the cell that defined some code, "" where it isn't known."""
+        self.cells_with: Callable[[str], int] = lambda path: 0
+        """Counts the cells that have run and have this path, so the same text."""
         self.is_library: Callable[[str], bool] = lambda path: False
         """Says whether a path is no code of the user's."""
 
@@ -71,10 +81,46 @@ class Sources:
             except OSError:
                 pass
         # What was run last under this name: IPython puts each cell there, exec'd code its text.
-        lines = linecache.getlines(path)
-        if not lines:
+        text = "".join(linecache.getlines(path)) or modules.text_in_archive(path)
+        if not text:
             raise errors.SourceUnavailable(f"The text of {path} can't be had.")
-        return "".join(lines)
+        return text
+
+    def reference_of(self, path: str) -> int:
+        """Return a number by which the text of ``path`` can be asked for; 0 if it is a file's.
+
+        0 too where there is no text. A number means the same source as long as the engine lives.
+        """
+        if not path.startswith("<") and os.path.exists(path):
+            return 0
+        if path in self._references:
+            return self._references.index(path) + 1
+        if len(self._references) >= _REMEMBERED or not self._has_text(path):
+            return 0
+        self._references.append(path)
+        return len(self._references)
+
+    def path_of(self, reference: int) -> str:
+        """Return the source of a number that `reference_of` gave. Raises SourceUnavailable."""
+        if not 0 < reference <= len(self._references):
+            raise errors.SourceUnavailable(f"There is no source {reference}.")
+        return self._references[reference - 1]
+
+    def _has_text(self, path: str) -> bool:
+        return bool(linecache.getlines(path) or modules.text_in_archive(path))
+
+    def statements(self, path: str) -> Statements:
+        """Return the statements of the source as it is compiled; none where it can't be read."""
+        try:
+            text = self.text(path)
+        except errors.SourceUnavailable:
+            return NONE
+        known = self._statements.get(path)
+        if known is None or known[0] != text:
+            if len(self._statements) >= _PARSED:
+                self._statements.clear()
+            known = self._statements[path] = text, self._read_statements(path, text)
+        return known[1]
 
     def is_known_to_have_run(self, path: str) -> bool:
         """True if code of this source has run or is loaded as a module."""
@@ -101,6 +147,18 @@ class Sources:
         flags = _ALLOW_TOP_LEVEL_AWAIT if self.is_cell(path) else 0
         return table_of_code(compile(text, path, "exec", flags=flags, dont_inherit=True))
 
+    def columns_of_text(self, path: str) -> dict[int, int]:
+        """Return the lines of the source's text that have code, with the column where each begins.
+
+        Raises as `table_of_text` does.
+        """
+        lines = self.text(path).splitlines()
+        return {
+            line: len(lines[line - 1]) - len(lines[line - 1].lstrip()) + 1
+            for line in self.table_of_text(path).lines
+            if line <= len(lines)
+        }
+
     def find(self, name: str) -> str:
         """Return the path that a user means by ``name``.
 
@@ -119,6 +177,12 @@ class Sources:
             if os.path.isfile(candidate):
                 return os.path.abspath(candidate)
         return path
+
+    def _read_statements(self, path: str, text: str) -> Statements:
+        try:
+            return statements_of(self.transform(path, text))
+        except (errors.BadBreakpoint, SyntaxError):
+            return NONE
 
     def _is_module(self, path: str) -> bool:
         base = os.path.basename(path)
@@ -156,6 +220,29 @@ def has_line(code: CodeType, line: int) -> bool:
     if is_type_parameters(code) or not any(line == known for _, _, known in code.co_lines()):
         return False
     return line != code.co_firstlineno or _sends_first_line(code)
+
+
+def offsets_within(code: CodeType, line: int, last: int) -> frozenset[int]:
+    """Return where a statement from ``line`` to ``last`` comes back to its first line, in bytes.
+
+    A call over several lines does, when its arguments are made, and an await through which an
+    exception comes. It is no other time that the statement runs.
+    """
+    found: set[int] = set()
+    before: int | None = None
+    for start, _, known in code.co_lines():
+        if known == line and before is not None and line < before <= last:
+            found.add(start)
+        before = known
+    if code.co_flags & _SUSPENDS:
+        found |= {at for at in range(0, len(code.co_code), 2) if passes_exception(code, at)}
+    first = next((start for start, _, known in code.co_lines() if known == line), 0)
+    return frozenset(found - {first})
+
+
+def passes_exception(code: CodeType, at: int) -> bool:
+    """True where an await or a ``yield from`` looks at an exception that came into it."""
+    return code.co_code[at] == _CLEANUP_THROW
 
 
 def _sends_first_line(code: CodeType) -> bool:

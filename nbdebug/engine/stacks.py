@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from types import CodeType, FrameType
 
 from nbdebug import errors
-from nbdebug.engine.failures import Place
+from nbdebug.engine.failures import Place, place_of
 from nbdebug.engine.locks import locked, new_lock
 from nbdebug.engine.model import FrameInfo
 from nbdebug.engine.usercode import UserCode
@@ -37,7 +37,7 @@ class Stacks:
         frame never is, and libraries in between only where just-my-code is off.
         """
         return [
-            Place(frame, frame.f_lineno or frame.f_code.co_firstlineno, frame.f_lasti)
+            place_of(frame)
             for frame in _walk(top)
             if frame is top or self._user_code.is_user(frame)
         ]
@@ -92,6 +92,7 @@ class Stacks:
             end_column,
             self._user_code.is_user(frame),
             str(frame.f_globals.get("__name__") or ""),
+            hex(id(code) + max(at, 0)),
         )
 
 

@@ -17,15 +17,17 @@ from nbdebug import errors
 from nbdebug.engine import monitor
 from nbdebug.engine.checks import Hit, location_of
 from nbdebug.engine.failures import Failure
+from nbdebug.engine.jumps import jump
 from nbdebug.engine.locks import locked, new_lock
-from nbdebug.engine.model import BreakMode, Location, StepKind, Stop, StopReason
+from nbdebug.engine.model import BreakMode, Location, Stop, StopReason
 from nbdebug.engine.monitor import Monitor
 from nbdebug.engine.parking import ParkedThread
-from nbdebug.engine.stepping import Stepper
+from nbdebug.engine.stepping import Stepper, StepPlan
 from nbdebug.engine.threads import Threads, top_frame
 from nbdebug.engine.usercode import UserCode
 
 PURPOSE = "pause"
+_JUMP_LIMIT_S = 2.0
 
 
 class StopListener(Protocol):
@@ -72,6 +74,7 @@ class Stops:
         self._parked: dict[int, ParkedThread] = {}
         self._current: ParkedThread | None = None
         self._passing: dict[int, BaseException] = {}
+        self._alone: set[int] = set()  # threads that a client let run on by themselves
         # Held for moments, never while user code or a client is called.
         self._lock = new_lock()
 
@@ -83,11 +86,14 @@ class Stops:
         reason: StopReason | None,
         hit: Hit | None = None,
         failure: Failure | None = None,
+        *,
+        at_line: bool = False,
+        is_calling: bool = False,
     ) -> None:
         """Hold the calling thread in ``frame`` until a client lets it run on.
 
         ``failure`` is the exception that it stops for; the stack is then the failure's, if it has
-        one.
+        one. ``at_line`` and ``is_calling`` are for ParkedThread.
         """
         ident = threading.get_ident()
         if ident in self.quiet:
@@ -97,7 +103,16 @@ class Stops:
             self._listener.passed(stop)
             return
         outer = self._parked.get(ident)
-        parked = ParkedThread(ident, frame, stop, reason is None, outer, failure)
+        parked = ParkedThread(
+            ident,
+            frame,
+            stop,
+            reason is None,
+            outer,
+            failure,
+            at_line=at_line,
+            is_calling=is_calling,
+        )
         try:
             if self._enter(parked):
                 self._serve(parked)
@@ -112,6 +127,14 @@ class Stops:
         """
         passing = self._passing.pop(threading.get_ident(), None)
         return error is passing or isinstance(error, KeyboardInterrupt)
+
+    def run_starts(self) -> None:
+        """Take note that the calling thread's run starts: a pause was meant for what ran before."""
+        ident = threading.get_ident()
+        if self.asked.get(ident) is StopReason.PAUSE:
+            del self.asked[ident]
+            if not self.asked:
+                self._stop_asking()
 
     def run_ended(self) -> None:
         """Take note that the calling thread's run has ended: its step and pause have, too."""
@@ -154,34 +177,48 @@ class Stops:
             raise errors.NotStopped("Nothing is stopped.")
         return current
 
+    def require(self, thread_id: int) -> ParkedThread:
+        """Return a thread that waits. Raises UnknownThread, NotStopped, ThreadIsRunning."""
+        self.require_current()
+        parked = self._parked.get(self._threads.ident_of(thread_id))
+        if parked is None:
+            raise errors.ThreadIsRunning(f"Thread {thread_id} isn't stopped: it runs.")
+        return parked
+
     def resume(self, thread_id: int, single: bool = False) -> bool:
         """Let the stopped thread run on, and with it, unless ``single``, all others.
 
         Returns whether the others do: what a job has stopped once more runs on by itself.
         Raises UnknownThread, NotStopped.
         """
-        return self._release(self._require(thread_id), single)
+        return self._release(self.require(thread_id), single)
 
-    def step(self, thread_id: int, kind: StepKind, single: bool = False) -> None:
-        """Let the stopped thread make one step. Raises UnknownThread, NotStopped, IsOver."""
-        parked = self._require(thread_id)
-        if parked.stop.is_over:
-            raise errors.IsOver(f"`{kind}` can't be done in what has ended.")
-        self._stepper.begin(parked.ident, kind, parked.runs)
+    def step(self, thread_id: int, plan: StepPlan, single: bool = False) -> None:
+        """Let the stopped thread make one step. Raises UnknownThread, NotStopped."""
+        parked = self.require(thread_id)
+        self._stepper.begin(parked.ident, plan, parked.runs)
         self._release(parked, single)
 
-    def pause(self, thread_id: int) -> None:
-        """Have a running thread stop at its next line of user code.
+    def pause(self, ident: int) -> None:
+        """Have a running thread stop at its next line of user code."""
+        self.asked[ident] = StopReason.PAUSE
+        self._ask([ident])
 
-        Raises UnknownThread, IsOver.
+    def go_to(self, thread_id: int, line: int) -> None:
+        """Have the stopped thread run on from another line of its frame, and tell of it as a stop.
+
+        Raises CannotJump with Python's reason, UnknownThread, NotStopped, TookTooLong.
         """
-        ident = self._threads.ident_of(thread_id)
-        parked = self._parked.get(ident)
-        if parked is not None and parked.stop.is_over:
-            raise errors.IsOver("`pause` can't be done in what has ended.")
-        if parked is None:
-            self.asked[ident] = StopReason.PAUSE
-            self._ask([ident])
+        parked = self.require(thread_id)
+        if not parked.at_line:
+            where = "in the middle of a line" if not parked.is_calling else "in a line's call"
+            said = f"Python jumps from the beginning of a line only, and the thread is {where}."
+            raise errors.CannotJump(said)
+        parked.ask(lambda: jump(parked.frame, line), _JUMP_LIMIT_S)
+        self.on_leave(parked.ident, self._current is parked)
+        parked.stop = self._describe(parked.ident, parked.frame, StopReason.GOTO, None)
+        self._make_current(parked)
+        self._listener.stopped(parked.stop)
 
     def stop_at_entry(self) -> None:
         """Have the main thread stop at the first line of user code that it comes to."""
@@ -218,6 +255,7 @@ class Stops:
         """In a forked child: no thread of the parent's is here."""
         self._parked.clear()
         self._current = None
+        self._alone.clear()
         self.asked.clear()
         self._lock = new_lock()
 
@@ -234,12 +272,12 @@ class Stops:
         return found
 
     @locked
-    def _require(self, thread_id: int) -> ParkedThread:
-        self.require_current()
-        parked = self._parked.get(self._threads.ident_of(thread_id))
-        if parked is None:
-            raise errors.NotStopped(f"Thread {thread_id} isn't stopped: it runs.")
-        return parked
+    def _make_current(self, parked: ParkedThread) -> None:
+        """Have clients' questions mean this thread's stop; the one that did goes on with it."""
+        before, self._current = self._current, parked
+        parked.waits_for_others = False
+        if before is not None and before is not parked:
+            before.waits_for_others = True
 
     def _describe(
         self,
@@ -247,7 +285,7 @@ class Stops:
         frame: FrameType,
         reason: StopReason | None,
         hit: Hit | None,
-        failure: Failure | None,
+        failure: Failure | None = None,
     ) -> Stop:
         location = location_of(frame)
         if failure is not None and failure.places:
@@ -255,7 +293,7 @@ class Stops:
             location = replace(location_of(place.frame), line=place.line)
         ids = hit.ids if hit is not None else ()
         error = hit.error if hit is not None else ""
-        sentence = _sentence(reason, location, ids, error)
+        sentence = _sentence(reason, location, ids, error, hit.says if hit is not None else "")
         text = ""
         if failure is not None:
             why = f"{error}. " if error else ""
@@ -275,6 +313,7 @@ class Stops:
     def _announce(self, parked: ParkedThread) -> None:
         if self.stop_other_threads:
             others = [i for i in self._threads.users() if i not in self._parked]
+            self._alone.clear()
             for ident in others:
                 self.asked.setdefault(ident, None)
             self._ask(others)
@@ -310,17 +349,30 @@ class Stops:
 
     def _release(self, parked: ParkedThread, single: bool) -> bool:
         """Let a thread run on; unless ``single`` the others too, but one with a stop to tell of."""
-        single = single or parked.outer is not None
-        freed = [parked] if single else self._freed_with(parked)
+        if parked.outer is not None:
+            single, freed = True, [parked]
+        else:
+            freed = self._freed_alone(parked) if single else self._freed_with(parked)
         self._listener.continued(self._threads.id_of(parked.ident), not single)
         for one in freed:
             one.release()
         return not single
 
     @locked
+    def _freed_alone(self, parked: ParkedThread) -> list[ParkedThread]:
+        """Return the thread that runs on by itself; its next stop is told while others wait."""
+        self._alone.add(parked.ident)
+        self.asked.pop(parked.ident, None)
+        current = self._current
+        if current is not None and current is not parked:
+            current.waits_for_others = True
+        return [parked]
+
+    @locked
     def _freed_with(self, parked: ParkedThread) -> list[ParkedThread]:
         """Return the threads that run on with ``parked``, itself first."""
         told = self._current
+        self._alone.clear()
         if told is not None:
             told.was_released = True
         self._drop_asked()
@@ -349,22 +401,25 @@ class Stops:
 
     @locked
     def _add(self, parked: ParkedThread) -> bool:
-        if parked.waits_for_others and not self.is_holding:
+        if parked.waits_for_others and not self.holds(parked.ident):
             return False
-        self._stepper.end(parked.ident)
+        parked.returned = self._stepper.end(parked.ident)
         self._parked[parked.ident] = parked
-        outer = parked.outer
+        self._alone.discard(parked.ident)
+        outer, current = parked.outer, self._current
         if outer is not None:
             outer.is_nested = True
-        if self._current is outer:  # None, where there is no stop at all
+        # What waits only because others have is no stop that a client could go on from first.
+        gives_way = current is not None and current.waits_for_others
+        if current is outer or current is None or (gives_way and not parked.waits_for_others):
             self._current = parked
         return True
 
-    @property
-    def is_holding(self) -> bool:
-        """True while a stop holds threads that have none of their own."""
+    def holds(self, ident: int) -> bool:
+        """True while a stop holds a thread that has none of its own."""
         current = self._current
-        return current is not None and current.stop.all_threads and not current.was_released
+        is_holding = current is not None and current.stop.all_threads and not current.was_released
+        return is_holding and ident not in self._alone
 
     def _leave(self, parked: ParkedThread) -> None:
         """A parked thread runs on; if the stop was its own, the next one's is told."""
@@ -453,11 +508,13 @@ def _place(location: Location) -> str:
 
 
 def _sentence(
-    reason: StopReason | None, location: Location, ids: tuple[int, ...], error: str
+    reason: StopReason | None, location: Location, ids: tuple[int, ...], error: str, says: str
 ) -> str:
     place = _place(location)
     if error:
         return f"{error}. Stopped at {place}."
+    if says:
+        return f"{says} {place}."
     numbers = ", ".join(map(str, ids))
     match reason:
         case StopReason.BREAKPOINT:
@@ -470,6 +527,8 @@ def _sentence(
             return f"Paused at {place}."
         case StopReason.ENTRY:
             return f"Stopped at the start, at {place}."
+        case StopReason.GOTO:
+            return f"Goes on from {place}; nothing has run."
         case None:
             return f"Stopped, as another thread has, at {place}."
         case _:

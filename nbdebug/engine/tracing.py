@@ -64,8 +64,9 @@ class Tracer:
             monitor.PY_THROW: self._on_throw,
             monitor.PY_RETURN: self._on_return,
             monitor.PY_YIELD: self._on_yield,
+            monitor.CALL: self._on_call,
             monitor.RAISE: self._exceptions.make_on_raise(self._is_guests),
-            monitor.PY_UNWIND: self._exceptions.make_on_unwind(self._is_guests),
+            monitor.PY_UNWIND: self._make_on_unwind(),
         }
 
     def run_ended(self) -> None:
@@ -121,18 +122,22 @@ class Tracer:
         step = self._stepper.step_of(ident)
         steps_here = step is not None and self._stepper.stops_at_line(step, frame, line)
         if hit is not None and self._threads.is_user(ident):
-            self._stops.stop_here(frame, reason, hit)
+            self._stop(frame, reason, hit, at_line=True)
         elif ident in self._asked:
-            self._stop_if_asked(ident, frame)
+            self._stop_if_asked(ident, frame, at_line=True)
         elif steps_here:
-            self._stops.stop_here(frame, StopReason.STEP)
+            self._stop(frame, StopReason.STEP, at_line=True)
 
     def _on_instruction(self, code: CodeType, offset: int) -> Any:
         try:
-            ident = get_ident()
+            ident, frame = get_ident(), sys._getframe(1)
+            step = self._stepper.step_of(ident)
+            steps_here = step is not None and self._stepper.stops_at_instruction(step, frame)
             if ident in self._asked:
-                self._stop_if_asked(ident, sys._getframe(1))
-            return None if self._asked else DISABLE
+                self._stop_if_asked(ident, frame)
+            elif steps_here:
+                self._stop(frame, StopReason.STEP)
+            return None if self._asked or self._stepper.wants_instructions else DISABLE
         except BaseException as error:
             if self._is_guests(error):
                 raise
@@ -179,26 +184,29 @@ class Tracer:
 
     def _on_throw(self, code: CodeType, offset: int, error: BaseException) -> Any:
         try:
-            self._resumes(code, sys._getframe(1))
+            self._resumes(code, sys._getframe(1), by_exception=True)
         except Exception:
             self._failed()
 
-    def _resumes(self, code: CodeType, frame: FrameType) -> bool:
+    def _resumes(self, code: CodeType, frame: FrameType, by_exception: bool = False) -> bool:
         """Look at a frame that runs on; True if the next time its code does matters too."""
         if id(code) not in self._bindings.line_checks and self._bindings.concerns(code):
             self._breakpoints.look(code, frame)
-        return self._enters(frame) if self._stepper.steps or self._asked else False
+        wanted = self._stepper.steps or self._asked
+        return self._enters(frame, by_exception) if wanted else False
 
-    def _enters(self, frame: FrameType) -> bool:
+    def _enters(self, frame: FrameType, by_exception: bool = False) -> bool:
         """Look at a frame that starts or resumes; True if the next one of its code matters too."""
         ident = get_ident()
         step = self._stepper.step_of(ident)
         if step is not None and step.wants_starts:
             self._stepper.enters(step, frame)
         is_user = self._user_code.is_user(frame)
-        if is_user and self._stops.is_holding and self._is_free(ident):
+        if is_user and self._stops.holds(ident) and self._is_free(ident):
             self._asked.setdefault(ident, None)  # a thread that began during the stop
-        if is_user and ident in self._asked:
+        # Whoever interrupts an await that he had asked to pause wants its end, and no stop.
+        is_ended = by_exception and self._asked.get(ident) is StopReason.PAUSE
+        if is_user and ident in self._asked and not is_ended:
             # It stops at the first event of its body, which has a line; a start has none.
             self._monitor.arm(frame.f_code, PAUSE, monitor.INSTRUCTION)
         return is_user and (bool(self._asked) or self._stepper.wants_starts)
@@ -207,20 +215,55 @@ class Tracer:
         return self._threads.is_user(ident) and self._stops.parked(ident) is None
 
     def _on_return(self, code: CodeType, offset: int, value: object) -> Any:
-        return self._leaves(sys._getframe(1), yields=False)
+        return self._leaves(sys._getframe(1), value, yields=False)
 
     def _on_yield(self, code: CodeType, offset: int, value: object) -> Any:
-        return self._leaves(sys._getframe(1), yields=True)
+        return self._leaves(sys._getframe(1), value, yields=True)
 
-    def _leaves(self, frame: FrameType, yields: bool) -> Any:
+    def _on_call(self, code: CodeType, offset: int, called: object, first: object) -> Any:
+        try:
+            step = self._stepper.step_of(get_ident())
+            if step is None:
+                return None if self._stepper.steps else DISABLE
+            if sys._getframe(1) is not step.home:
+                return None
+            return None if self._stepper.calls(step, offset, called) else DISABLE
+        except Exception:
+            self._failed()
+            return DISABLE
+
+    def _make_on_unwind(self) -> Callable[[CodeType, int, BaseException], None]:
+        # As above: once an exception is under way that might be caught, each frame sends this.
+        pending, steps, getframe = self._exceptions.pending, self._stepper.steps, sys._getframe
+
+        def on_unwind(code: CodeType, offset: int, error: BaseException) -> None:
+            try:
+                if id(error) in pending:
+                    self._exceptions.left(error, getframe(1))
+                if steps:
+                    self._unwinds(getframe(1))
+            except RecursionError:  # there is more room where it goes next
+                return
+            except BaseException as failure:
+                if self._is_guests(failure):
+                    raise
+
+        return on_unwind
+
+    def _unwinds(self, frame: FrameType) -> None:
+        step = self._stepper.step_of(get_ident())
+        if step is not None:
+            self._stepper.unwinds(step, frame)
+
+    def _leaves(self, frame: FrameType, value: object, yields: bool) -> Any:
         try:
             ident = get_ident()
             step = self._stepper.step_of(ident)
             if step is None:
                 return None if self._stepper.steps else DISABLE
-            caller = self._stepper.stops_at_return(step, frame, yields)
+            caller = self._stepper.stops_at_return(step, frame, value, yields)
             if caller is not None:
-                self._stops.stop_here(caller, StopReason.STEP)
+                self._stop(caller, StopReason.STEP, is_calling=True)
             return None
         except BaseException as error:
             if self._is_guests(error):
@@ -238,8 +281,20 @@ class Tracer:
         self._failed()
         return False
 
-    def _stop_if_asked(self, ident: int, frame: FrameType) -> None:
-        if not self._user_code.is_user(frame):
-            return
-        reason = self._asked.pop(ident, None)
-        self._stops.stop_here(frame, reason)
+    def _stop_if_asked(self, ident: int, frame: FrameType, at_line: bool = False) -> None:
+        if self._user_code.is_user(frame):
+            self._stop(frame, self._asked.pop(ident, None), at_line=at_line)
+
+    def _stop(
+        self,
+        frame: FrameType,
+        reason: StopReason | None,
+        hit: Hit | None = None,
+        *,
+        at_line: bool = False,
+        is_calling: bool = False,
+    ) -> None:
+        cursor = self._breakpoints.cursor
+        if cursor is not None and reason is not None:
+            reason, hit = self._breakpoints.end_run_to(cursor, reason, hit)
+        self._stops.stop_here(frame, reason, hit, at_line=at_line, is_calling=is_calling)

@@ -9,7 +9,7 @@ Threads: a store belongs to the stopped thread, on which every method runs but `
 
 import keyword
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from types import FrameType
@@ -23,7 +23,7 @@ from nbdebug.engine.definitions import definition_of
 from nbdebug.engine.evaluate import write_back
 from nbdebug.engine.failures import NAME
 from nbdebug.engine.insides import view_of
-from nbdebug.engine.model import Limits, Location, Scope, Variable
+from nbdebug.engine.model import Limits, Location, Returned, Scope, Variable
 from nbdebug.engine.value_text import Text, Writer, error_text
 from nbdebug.engine.views import Child, Computed, Part, View, failed
 from nbdebug.errors import (
@@ -91,10 +91,16 @@ class VariableStore:
 
     # -- what a client asks for
 
-    def scopes(self, frame: FrameType, error: BaseException | None = None) -> list[Scope]:
+    def scopes(
+        self,
+        frame: FrameType,
+        returned: Sequence[Returned] = (),
+        error: BaseException | None = None,
+    ) -> list[Scope]:
         """Return "Locals", "Nonlocals" where the code has free variables, and "Globals".
 
-        ``error`` is the exception that the frame is stopped for; it stands among the locals.
+        ``returned`` is what calls returned: it stands before the locals. ``error`` is the exception
+        that the frame is stopped for; it stands among them.
         """
         own, code, variables = _Locals(frame, self._code, error), frame.f_code, frame.f_globals
         hidden = self._hidden_in(variables)
@@ -108,7 +114,8 @@ class VariableStore:
         def expression(name: str) -> str | None:
             return f"globals()[{name!r}]" if name in shadowed else _own_name(name)
 
-        views: dict[str, View] = {"Locals": scope(free=False)}
+        local = scope(free=False)
+        views: dict[str, View] = {"Locals": _WithReturned(returned, local) if returned else local}
         if code.co_freevars:
             views["Nonlocals"] = scope(free=True)
         views["Globals"] = _namespace(variables, expression, hidden)
@@ -412,6 +419,26 @@ def _own_name(name: str) -> str | None:
 
 def _local_name(name: str) -> str | None:
     return NAME if name == _ERROR else _own_name(name)
+
+
+class _WithReturned(View):
+    """The local variables below what calls returned, which can be looked at only."""
+
+    def __init__(self, returned: Sequence[Returned], local: View) -> None:
+        self._returned = returned
+        self._local = local
+
+    def named(self) -> list[Child]:
+        seen: dict[str, int] = {}
+        found = []
+        for one in self._returned:
+            number = seen[one.function] = seen.get(one.function, 0) + 1
+            name = f"(return) {one.function}" + (f" ({number})" if number > 1 else "")
+            found.append(Child(name, one.value, kind="data"))
+        return found + self._local.named()
+
+    def named_count(self) -> int:
+        return len(self._returned) + self._local.named_count()
 
 
 class _Locals:

@@ -5,10 +5,11 @@ Owns the traits; each change is passed on to the engine at once.
 
 import os
 
-from traitlets import Bool, Enum, Float, Int, Unicode
+from traitlets import Bool, Dict, Enum, Float, Int, Unicode
 from traitlets import List as ListTrait
 from traitlets.config import Configurable
 
+from nbdebug.dap.paths import Mapping
 from nbdebug.engine.engine import Engine
 from nbdebug.engine.model import Limits
 from nbdebug.engine.usercode import Rule
@@ -36,6 +37,11 @@ class Nbdebug(Configurable):
     )
     evaluate_limit_s = Float(10.0, help="Seconds that one evaluation may take.").tag(config=True)
     value_chars = Int(2000, help="Characters of one value that are shown.").tag(config=True)
+    path_mappings = ListTrait(
+        Dict(),
+        help="Folders of clients' that are other ones here: "
+        '`{"localRoot": "/home/me/project", "remoteRoot": "/work"}`; `attach` may say others.',
+    ).tag(config=True)
     log_dir = Unicode(
         os.environ.get("NBDEBUG_LOG", ""),
         help="Folder for a log of every message (or NBDEBUG_LOG).",
@@ -45,6 +51,14 @@ class Nbdebug(Configurable):
     def limits(self) -> Limits:
         """The limits as the engine has them."""
         return Limits(self.repr_limit_s, self.evaluate_limit_s, self.value_chars)
+
+    @property
+    def mappings(self) -> tuple[Mapping, ...]:
+        """The path mappings as a session has them."""
+        roots = [(one.get("localRoot"), one.get("remoteRoot")) for one in self.path_mappings]
+        return tuple(
+            Mapping(str(local), str(remote)) for local, remote in roots if local and remote
+        )
 
     def apply(self, engine: Engine) -> None:
         """Set the engine up, now and at each change."""

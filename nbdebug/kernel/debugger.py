@@ -16,6 +16,7 @@ import ipykernel.debugger as stock
 from ipykernel.jsonutil import json_clean
 
 from nbdebug import errors
+from nbdebug.dap import listening
 from nbdebug.dap.log import MessageLog
 from nbdebug.dap.messages import Json
 from nbdebug.engine.model import BreakpointSpec, LineTarget
@@ -24,8 +25,13 @@ from nbdebug.kernel.config import Nbdebug
 from nbdebug.kernel.session import KernelSession
 
 _MISSING = object()
+_ANSWERED_MEANWHILE = ("dumpCell", "debugInfo", "inspectVariables", "modules")
+"""What a front end asks for with the debugger off, also while another client has the session."""
 _PATIENCE_S = 0.005
 """How long a request may keep the control channel, on which interrupt and shutdown come too."""
+_HOST_PACKAGES = frozenset(
+    ("ipykernel", "IPython", "jupyter_client", "tornado", "zmq", "comm", "debugpy")
+)
 
 
 class KernelDebugger:
@@ -35,7 +41,7 @@ class KernelDebugger:
         self.shell = shell
         self.kernel = shell.kernel
         self.config = Nbdebug(parent=shell)
-        self.cells = Cells(shell)
+        self.cells = Cells(shell, self._is_asked_for)
         self.session = KernelSession(self.kernel, self.cells, self.config.limits)
         self._before: Any = _MISSING
         self._stock_available = stock._is_debugpy_available
@@ -80,8 +86,18 @@ class KernelDebugger:
                 with contextlib.suppress(RuntimeError):  # the kernel has ended meanwhile
                     loop.call_soon_threadsafe(answer.set_result, content)
 
+        if self._is_refused(message):
+            busy = errors.ClientBusy("Another debug client, on a socket, debugs this kernel.")
+            answer.set_result(self.session.refuse(message, busy))
+            return answer
         self.session.submit(message, reply)
         return answer
+
+    def _is_refused(self, message: Any) -> bool:
+        # While a client on a socket has the session, the front end is told no more than with the
+        # debugger off.
+        taken = self.session.is_taken and isinstance(message, dict)
+        return taken and message.get("command") not in _ANSWERED_MEANWHILE
 
     def _reply(self, stream: Any, ident: Any, parent: Json, answer: "asyncio.Future[Json]") -> None:
         content = json_clean(answer.result())
@@ -110,15 +126,21 @@ class KernelDebugger:
         engine = self.session.engine
         engine.sources.is_cell = self.cells.is_cell
         engine.sources.transform = self.cells.transform
+        engine.loaded.cells = self.cells.paths
+        engine.sources.cell_of = self.cells.cell_of
+        engine.sources.cells_with = self.cells.count
+        self.cells.shared = engine.breakpoints.judge_again
         engine.inspector.hidden = self.cells.is_hidden
         engine.inspector.around = self.session.without_input
         engine.threads.is_service = _serves_kernel
+        engine.tasks.host_packages = _HOST_PACKAGES
         engine.exceptions.is_host = _is_of_host
         engine.user_code.configure(
             cells=self.cells.prefixes,
             internal_files=frozenset(getattr(self.kernel, "_kernel_modules", ())),
         )
         self.config.apply(engine)
+        self.session.path_mappings = lambda: self.config.mappings
         engine.start()
         self.shell.configurables.append(self.config)  # where %config looks
         self.session.log = MessageLog(self.config.log_dir or None)
@@ -134,23 +156,29 @@ class KernelDebugger:
         self._before_breakpoint = sys.breakpointhook
         sys.breakpointhook = self._break
         self.cells.keep_leading_lines()
+        self.cells.bodies.install()
         self.shell.events.register("pre_execute", self.session.run_starts)
+        self.shell.events.register("pre_run_cell", self.cells.starts)
         self.shell.events.register("post_execute", self.session.run_ended)
         self.shell.events.register("post_run_cell", self._cell_ended)
         atexit.register(self.cells.remove_files)
+        listening.share(self.session)
 
     def remove(self) -> None:
         """Give the kernel back as it was before `install`."""
+        listening.share(None)
         self.session.is_attached = False
         self.session.engine.close()
         self.session.close()
         self.shell.events.unregister("pre_execute", self.session.run_starts)
+        self.shell.events.unregister("pre_run_cell", self.cells.starts)
         self.shell.events.unregister("post_execute", self.session.run_ended)
         self.shell.events.unregister("post_run_cell", self._cell_ended)
         if sys.breakpointhook == self._break:
             sys.breakpointhook = self._before_breakpoint
         self.shell.configurables.remove(self.config)
         self.cells.restore_leading_lines()
+        self.cells.bodies.remove()
         kernel = self.kernel
         if self._before is _MISSING:
             del kernel.debugger
@@ -197,10 +225,14 @@ class KernelDebugger:
             ]
             self.session.engine.breakpoints.set_lines(path, specs, keep_extras=True)
 
+    def _is_asked_for(self) -> bool:
+        return self.session.is_attached or bool(self.session.engine.breakpoints.infos())
+
     def _break(self, *arguments: Any, **options: Any) -> Any:
         """Stop where `breakpoint()` is called; without a client, do what it did before."""
         own = not arguments and not options and "PYTHONBREAKPOINT" not in os.environ
-        if not (own and self.session.can_resume()):
+        # In a forked child the client isn't there, and the engine is off.
+        if not (own and self.session.can_resume() and self.session.engine.is_started):
             return self._before_breakpoint(*arguments, **options)
         self.session.engine.stops.stop_after(sys._getframe(1))
         return None
@@ -230,7 +262,7 @@ def _serves_kernel(thread: Any) -> bool:
 
 def _is_of_host(module: str) -> bool:
     # They call reprs, completers and hooks of the user's, and catch what these raise.
-    return module.partition(".")[0] in ("ipykernel", "IPython", "jedi", "traitlets")
+    return module.partition(".")[0] in {*_HOST_PACKAGES, "jedi", "traitlets"}
 
 
 def debugger_of(shell: Any) -> KernelDebugger:

@@ -21,6 +21,7 @@ from nbdebug.engine.model import (
     BreakpointState,
     FunctionTarget,
     LineTarget,
+    Location,
     ModuleTarget,
     Target,
 )
@@ -70,6 +71,7 @@ class NbdebugMagics(Magics):
 
         %stack              the stopped thread's stack, or all threads'
         %stack all          all threads' stacks
+        %stack tasks        the asyncio tasks: where each waits, for what, and who waits for it
         """
         return self._answer(lambda: self._stack(line.strip()))
 
@@ -196,6 +198,8 @@ class NbdebugMagics(Magics):
         )
 
     def _stack(self, line: str) -> Table:
+        if line == "tasks":
+            return self._tasks()
         if line not in ("", "all"):
             raise errors.UsageError(f"`%stack` doesn't know `{line}`.")
         engine = self._debugger.session.engine
@@ -231,6 +235,25 @@ class NbdebugMagics(Magics):
             path = "a cell" if is_cell(frame.f_code.co_filename) else frame.f_code.co_filename
             rows.append([frame.f_code.co_qualname, f"{path}:{number}", shown[:_LINE_CHARS]])
         return Table(["function", "place", "variables"], rows)
+
+    def _tasks(self) -> Table:
+        headings = ["task", "state", "function", "place", "awaits", "awaited by"]
+        rows = []
+        for task in self._debugger.session.engine.tasks.all():
+            name, state, awaits = task.name, task.state, task.awaits
+            awaited_by = ", ".join(task.awaited_by)
+            for at in task.frames:
+                rows.append([name, state, at.function, self._place_of(at), awaits, awaited_by])
+                name = state = awaits = awaited_by = ""
+            if not task.frames:
+                rows.append([name, state, "", "", awaits, awaited_by])
+        return Table(headings, rows, "No tasks of yours.")
+
+    def _place_of(self, at: Location) -> str:
+        cells = self._debugger.cells
+        if not cells.is_cell(at.path):
+            return f"{at.path}:{at.line}"
+        return f"cell, line {at.line}: {cells.line(at.path, at.line)}"[:_PLACE_CHARS]
 
     def _status(self, line: str) -> Table:
         if line:

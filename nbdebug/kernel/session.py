@@ -85,15 +85,20 @@ class KernelSession(Session):
         if not self.shows_output_events:
             self._ordered.write(m.sendable(text))
 
-    def run_ended(self) -> None:
-        """Take note that a cell has ended: what it logged is told before that."""
-        self.engine.run_ended()
-        self.flush_output()
-
     def run_starts(self) -> None:
         """Take note that a cell starts."""
-        self._told.clear()
-        self.engine.run_starts()
+        if self.cells.running() is None:  # else a magic runs a part of its cell
+            self._told.clear()
+            self.engine.run_starts()
+
+    def run_ended(self) -> None:
+        """Take note that a cell has ended."""
+        if self.cells.running() is None:
+            self.engine.run_ended()
+            if (opaque := self.cells.ended()) is not None:
+                self.engine.breakpoints.judge_again(opaque)
+            self.tell_sources()
+        self.flush_output()
 
     # -- what runs on the main thread
 
@@ -182,7 +187,7 @@ def debug_info(session: KernelSession, arguments: m.Nothing) -> Json:
         if info.path and not isinstance(info.spec.target, FunctionTarget):
             by_source.setdefault(info.path, []).append(_breakpoint(info))
     return {
-        "isStarted": session.is_initialized,
+        "isStarted": session.is_initialized and not session.is_taken,
         "hashMethod": "Murmur2",
         "hashSeed": get_tmp_hash_seed(),
         "tmpFilePrefix": get_tmp_directory() + os.sep,
@@ -267,7 +272,7 @@ def evaluate_(session: KernelSession, arguments: m.EvaluateArguments) -> Json:
 
 
 def set_breakpoint_condition(session: KernelSession, arguments: k.BreakpointArguments) -> Json:
-    spec = m.line_spec(arguments.source.path or "", arguments.breakpoint)
+    spec = m.line_spec(arguments.source, arguments.breakpoint)
     return {"breakpoint": m.breakpoint_body(session.engine.breakpoints.add(spec))}
 
 
@@ -292,6 +297,7 @@ def _breakpoint(info: BreakpointInfo) -> Json:
             "logMessage": spec.log_message,
             "verified": m.breakpoint_body(info)["verified"],
             "id": info.id,
+            "cellId": getattr(info.spec.target, "cell", "") or None,
         }
     )
 

@@ -1,0 +1,70 @@
+"""How a session of the API reaches what it debugs: one interface, and the way over a socket.
+
+Owns the socket's client; the way into a kernel has its own module. Requests may be sent on any
+thread; what comes is told on the link's own thread.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Protocol
+
+from nbdebug.api.model import Json
+from nbdebug.dap.client import DapClient
+
+
+class Receiver(Protocol):
+    """Who is told what comes. Called on the link's thread; must not wait for a reply."""
+
+    def event(self, name: str, body: Json) -> None:
+        """A DAP event."""
+
+    def printed(self, text: str) -> None:
+        """The run that was begun has printed something."""
+
+    def run_ended(self, error: str) -> None:
+        """The run that was begun has ended, by an exception if there is an ``error``."""
+
+    def lost(self, why: str) -> None:
+        """Nothing more will come."""
+
+
+class Link(Protocol):
+    """A way to a debugger."""
+
+    def start(self, receiver: Receiver) -> None:
+        """Begin to tell what comes."""
+
+    def request(self, command: str, arguments: Json) -> Future[Json]:
+        """Send a request; return what becomes its whole reply."""
+
+    def close(self) -> None:
+        """End the link."""
+
+
+class SocketLink:
+    """A link to a script, or to what called `nbdebug.listen()`."""
+
+    def __init__(self, address: str, limit_s: float) -> None:
+        """Connect. Raises BadAddress, ConnectionLost."""
+        self._client = DapClient(address, limit_s, keep_events=False)
+
+    def start(self, receiver: Receiver) -> None:
+        """See Link."""
+        self._client.on_message = _told(receiver)
+        self._client.on_end = receiver.lost
+
+    def request(self, command: str, arguments: Json) -> Future[Json]:
+        """See Link."""
+        return self._client.request(command, arguments)
+
+    def close(self) -> None:
+        """See Link."""
+        self._client.close()
+
+
+def _told(receiver: Receiver) -> Callable[[Json], None]:
+    def tell(message: Json) -> None:
+        if message.get("type") == "event":
+            receiver.event(message.get("event", ""), message.get("body") or {})
+
+    return tell

@@ -1,0 +1,168 @@
+"""One process, one address: what `nbdebug.listen()` and `python -m nbdebug --listen` make.
+
+Owns which session and which server this process has. Called on the program's threads.
+"""
+
+import atexit
+import os
+import sys
+import warnings
+from time import monotonic, sleep
+from types import FrameType
+from typing import Any
+
+from nbdebug import errors
+from nbdebug.dap.log import MessageLog
+from nbdebug.dap.script import ScriptSession
+from nbdebug.dap.server import Server, token_for
+from nbdebug.dap.session import Session
+from nbdebug.dap.transport import Address, TcpAddress, parse_address
+
+_LOOK_AGAIN_S = 0.05
+
+
+class Listening:
+    """This process, listening for debug clients. `listen` makes it."""
+
+    def __init__(self, session: Session, address: Address, token: str | None) -> None:
+        self._session = session
+        self._server = Server(session, address, token)
+        if isinstance(session, ScriptSession) and isinstance(address, TcpAddress):
+            session.children_host = address.host
+        self._filter = _ignore_fork_warning() if isinstance(session, ScriptSession) else None
+        self._is_open = True
+        self._exit_code: int | None = None
+        atexit.register(self.close)  # first registered, last called: what the program does at exit
+
+    @property
+    def address(self) -> str:
+        """Where clients connect, as ``HOST:PORT`` or ``unix:PATH``."""
+        return str(self._server.address)
+
+    @property
+    def token(self) -> str | None:
+        """What clients must send as ``token`` when they attach; None where they need none."""
+        return self._server.token
+
+    def wait_for_client(self, timeout_s: float | None = None) -> bool:
+        """Wait until a client is attached and has set its breakpoints; False after ``timeout_s``.
+
+        Ctrl-C ends the waiting. In a kernel any client counts, JupyterLab's panel too.
+        """
+        if isinstance(self._session, ScriptSession):
+            return self._session.wait_until_configured(timeout_s)
+        end = None if timeout_s is None else monotonic() + timeout_s
+        while not self._session.is_attached:
+            if end is not None and monotonic() >= end:
+                return False
+            sleep(_LOOK_AGAIN_S)
+        return True
+
+    def close(self) -> None:
+        """Listen no more. What is stopped runs on, and the client's breakpoints go."""
+        if not self._is_open:
+            return
+        self._is_open = False
+        atexit.unregister(self.close)
+        if isinstance(self._session, ScriptSession):
+            self._session.program_ended(self._exit_code)
+        self._server.close()
+        _state.listening = None
+        filters: Any = warnings.filters
+        if self._filter in filters:
+            filters.remove(self._filter)
+
+    def is_users(self, name: str) -> None:
+        """Take code of files whose names begin so for the user's."""
+        self._session.engine.user_code.configure(cells=(name,))
+
+    def main_ended(self, exit_code: int) -> None:
+        """Take note of how the main thread has ended: clients are told when the process does."""
+        self._exit_code = exit_code
+        self._session.engine.run_ended()
+
+    def forget(self) -> None:
+        """In a forked child: it is the parent that listens."""
+        self._is_open = False
+        atexit.unregister(self.close)
+
+
+class _State:
+    """What this process has: a kernel's session to share, and what listens."""
+
+    def __init__(self) -> None:
+        self.shared: Session | None = None
+        self.listening: Listening | None = None
+        self.follows_forks = False
+
+
+_state = _State()
+
+
+def listen(
+    address: str | tuple[str, int] = "127.0.0.1:0",
+    *,
+    token: str | None = None,
+    auth: bool = True,
+    wait: bool = False,
+    program: str | None = None,
+    log_dir: str | None = None,
+) -> Listening:
+    """Let a debug client connect to this process; see `nbdebug.listen`.
+
+    ``program`` is what clients show as the process's name, ``log_dir`` a folder for a record of
+    every message. Raises BadAddress, TokenNeeded, EngineInUse if this process listens already.
+    """
+    if _state.listening is not None:
+        raise errors.EngineInUse(
+            f"nbdebug listens on {_state.listening.address} already; a process does it once."
+        )
+    if not isinstance(address, str):
+        host, port = address
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    where = parse_address(address)
+    session = _state.shared
+    if session is None:
+        session = ScriptSession(program or sys.argv[0] or sys.executable)
+        session.log = MessageLog(log_dir or os.environ.get("NBDEBUG_LOG"))
+    listening = Listening(session, where, token_for(where, token, auth))
+    _state.listening = listening
+    if not _state.follows_forks and hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_forget_parent)
+        _state.follows_forks = True
+    if wait:
+        listening.wait_for_client()
+    return listening
+
+
+def share(session: Session | None) -> None:
+    """Have `listen` use a kernel's session; None: the kernel takes it back."""
+    if _state.listening is not None and session is None:
+        _state.listening.close()
+    _state.shared = session
+
+
+def stop_in(frame: FrameType) -> None:
+    """Stop in ``frame``, a caller of this one, if a client is there to let it run on."""
+    listening = _state.listening
+    session = _state.shared or (listening._session if listening is not None else None)
+    if session is not None and session.can_resume():
+        session.engine.stops.stop_after(frame)
+    elif _state.shared is not None:
+        sys.breakpointhook()  # noqa: T100  # the kernel's own, which knows what to do
+
+
+def _ignore_fork_warning() -> object:
+    """Return the filter that keeps Python silent about threads in a process that forks.
+
+    The threads are ours, and fit for it; with -W error the warning would be an exception.
+    """
+    warnings.filterwarnings("ignore", r"This process \(pid=\d+\) is multi-threaded")
+    return warnings.filters[0]
+
+
+def _forget_parent() -> None:
+    if _state.listening is not None:
+        _state.listening.forget()
+        _state.listening = None
+    _state.shared = None
