@@ -395,6 +395,6 @@ def test_a_restart_request_is_refused_and_the_stop_stays(pair: Pair) -> None:
     kernel = pair.ours
     kernel.break_at(CELL, "b")
     kernel.run_to_stop(CELL)
-    assert kernel.refuse("restart") == "unknown-command"
+    assert kernel.refuse("restart") == "not-supported"
     assert kernel.where() == ("f", 2)
     assert kernel.resume()["output"] == "r is 6\n"

@@ -65,7 +65,7 @@ def test_a_cell_is_stepped_by_statements_with_values_and_targets(kernel: Kernel)
     assert kernel.scope()["(return) h"]["value"] == "2"
     assert step(kernel) == line_of(CELL, "lines")
     shown = kernel.scope()["(return) g"]
-    assert (shown["value"], shown["presentationHint"]["attributes"]) == ("4", ["readOnly"])
+    assert shown["value"] == "4"
     assert step(kernel) == line_of(CELL, "ret")
     kernel.resume()
 
@@ -90,6 +90,8 @@ def test_a_cells_own_lines_show_what_they_called(kernel: Kernel) -> None:
 
 
 def test_by_instructions_the_frames_pointer_moves(here: Kernel) -> None:
+    here.ask("initialize", clientID="one that shows instructions", adapterID="python")
+    here.ask("attach")
     here.break_at(CELL, "ret")
     here.run_to_stop(CELL)
     seen = {here.frames()[0]["instructionPointerReference"]}
