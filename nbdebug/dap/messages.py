@@ -13,10 +13,12 @@ from typing import Any
 
 from nbdebug import errors
 from nbdebug.engine.model import (
+    BreakMode,
     BreakpointInfo,
     BreakpointSpec,
     BreakpointState,
     CallTarget,
+    ExceptionDetails,
     FrameInfo,
     FunctionTarget,
     LineTarget,
@@ -148,8 +150,20 @@ class SetFunctionBreakpointsArguments:
 
 
 @dataclass(frozen=True, slots=True)
+class ExceptionFilterOptions:
+    filter_id: str
+    condition: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SetExceptionBreakpointsArguments:
     filters: tuple[str, ...] = ()
+    filter_options: tuple[ExceptionFilterOptions, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ExceptionInfoArguments:
+    thread_id: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -361,6 +375,42 @@ def _camel(name: str) -> str:
     return re.sub("_(.)", lambda match: match[1].upper(), name)
 
 
+_CONDITION = (
+    "Classes, an expression of `exception`, or both: `KeyError, pkg.Error if exception.args`."
+)
+
+
+def _filter(id_: str, label: str, description: str) -> Json:
+    return {
+        "filter": id_,
+        "label": label,
+        "description": description,
+        "default": False,
+        "supportsCondition": True,
+        "conditionDescription": _CONDITION,
+    }
+
+
+EXCEPTION_FILTERS = [
+    _filter(
+        "raised",
+        "Raised Exceptions",
+        "Stops where your code raises, or where an exception of a library's comes to your code.",
+    ),
+    _filter(
+        "uncaught",
+        "Uncaught Exceptions",
+        "Stops at what ends the cell, the thread or the program, before it has ended.",
+    ),
+    _filter(
+        "userUnhandled",
+        "User Uncaught Exceptions",
+        "Stops at what your code lets out into a library that called it, or out of the cell.",
+    ),
+]
+"""What a client shows as a choice of exception stops: DAP's ExceptionBreakpointsFilter."""
+
+
 # -- what is answered
 
 
@@ -406,6 +456,14 @@ def breakpoint_body(info: BreakpointInfo, source: Json | None = None) -> Json:
             "reason": reasons.get(info.state),
         }
     )
+
+
+def filter_body(failure: errors.NbdebugError | None) -> Json:
+    """Return DAP's Breakpoint for an exception filter that is on, or why it isn't."""
+    if failure is None:
+        return {"verified": True}
+    said = f"{failure} {failure.advice}".strip()
+    return {"verified": False, "reason": "failed", "message": sendable(said)}
 
 
 def source_body(path: str, reference: int = 0, cell: str = "") -> Json:
@@ -537,12 +595,36 @@ def output_body(text: str, category: str, location: Location | None) -> Json:
     return body
 
 
+def exception_body(mode: BreakMode, details: ExceptionDetails) -> Json:
+    """Return the body of DAP's exceptionInfo."""
+    return {
+        "exceptionId": sendable(details.full_type_name),
+        "description": sendable(details.message),
+        "breakMode": str(mode),
+        "details": _details_body(details),
+    }
+
+
+def _details_body(details: ExceptionDetails) -> Json:
+    return without_nones(
+        {
+            "message": sendable(details.message),
+            "typeName": sendable(details.type_name),
+            "fullTypeName": sendable(details.full_type_name),
+            "evaluateName": details.evaluate_name,
+            "stackTrace": sendable(details.stack_trace) or None,
+            "innerException": [_details_body(inner) for inner in details.inner] or None,
+        }
+    )
+
+
 def stopped_body(stop: Stop) -> Json:
     """Return the body of DAP's stopped event."""
     return without_nones(
         {
             "reason": str(stop.reason),
             "description": stop.description,
+            "text": stop.text or None,
             "threadId": stop.thread_id,
             "allThreadsStopped": stop.all_threads,
             "hitBreakpointIds": list(stop.breakpoint_ids) or None,

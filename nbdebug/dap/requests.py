@@ -14,7 +14,7 @@ from nbdebug.dap.messages import Json
 from nbdebug.dap.paths import Edge, Mapping
 from nbdebug.engine import modules as loaded_modules
 from nbdebug.engine.evaluate import is_place
-from nbdebug.engine.model import Granularity, StepKind
+from nbdebug.engine.model import ExceptionFilter, Granularity, StepKind
 from nbdebug.engine.usercode import Rule
 
 if TYPE_CHECKING:
@@ -95,9 +95,15 @@ def set_function_breakpoints(
 def set_exception_breakpoints(
     session: "Session", arguments: m.SetExceptionBreakpointsArguments
 ) -> Json:
-    if arguments.filters:
-        raise errors.NotSupported("nbdebug doesn't stop at exceptions yet.")
-    return {"breakpoints": []}
+    specs = [ExceptionFilter(name) for name in arguments.filters]
+    specs += [ExceptionFilter(one.filter_id, one.condition) for one in arguments.filter_options]
+    failures = session.engine.exceptions.set(specs)
+    return {"breakpoints": [m.filter_body(failure) for failure in failures]}
+
+
+def exception_info(session: "Session", arguments: m.ExceptionInfoArguments) -> Json:
+    mode, details = session.engine.inspector.exception(session.thread(arguments.thread_id))
+    return m.exception_body(mode, details)
 
 
 def breakpoint_locations(session: "Session", arguments: m.BreakpointLocationsArguments) -> Json:
@@ -298,7 +304,18 @@ REQUESTS: dict[str, Request[Any]] = {
         {"supportsFunctionBreakpoints": True},
     ),
     "setExceptionBreakpoints": Request(
-        m.SetExceptionBreakpointsArguments, set_exception_breakpoints
+        m.SetExceptionBreakpointsArguments,
+        set_exception_breakpoints,
+        {
+            "exceptionBreakpointFilters": m.EXCEPTION_FILTERS,
+            "supportsExceptionFilterOptions": True,
+        },
+    ),
+    "exceptionInfo": Request(
+        m.ExceptionInfoArguments,
+        exception_info,
+        {"supportsExceptionInfoRequest": True},
+        may_wait=True,
     ),
     "breakpointLocations": Request(
         m.BreakpointLocationsArguments,
@@ -350,7 +367,6 @@ REQUESTS: dict[str, Request[Any]] = {
 NOT_SUPPORTED = {
     "dataBreakpointInfo": "data can't be watched yet",
     "disassemble": "Python code has no machine instructions to show",
-    "exceptionInfo": "nbdebug doesn't stop at exceptions yet",
     "readMemory": "values are told as Python sees them, not as memory",
     "restart": "restart the kernel",
     "restartFrame": "Python can't run a frame again",

@@ -179,6 +179,7 @@ class Session:
         ``terminate`` ends what is stopped with KeyboardInterrupt instead.
         """
         self.engine.breakpoints.clear(of_clients_only=True)  # first: what runs on hits none
+        self.engine.exceptions.clear()
         self.is_attached = False
         if terminate:
             self.engine.stops.interrupt()

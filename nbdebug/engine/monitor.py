@@ -28,6 +28,7 @@ PY_THROW: Final[int] = events.PY_THROW
 PY_RETURN: Final[int] = events.PY_RETURN
 PY_YIELD: Final[int] = events.PY_YIELD
 CALL: Final[int] = events.CALL
+RAISE: Final[int] = events.RAISE
 PY_UNWIND: Final[int] = events.PY_UNWIND
 
 STARTS: Final = PY_START | PY_RESUME | PY_THROW

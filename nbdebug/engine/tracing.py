@@ -15,6 +15,7 @@ from typing import Any
 from nbdebug.engine import monitor
 from nbdebug.engine.breakpoints import Breakpoints
 from nbdebug.engine.checks import Hit
+from nbdebug.engine.exceptions import ExceptionStops
 from nbdebug.engine.model import StopReason
 from nbdebug.engine.monitor import DISABLE, Monitor
 from nbdebug.engine.sources import is_top_level
@@ -38,6 +39,7 @@ class Tracer:
         threads: Threads,
         user_code: UserCode,
         stops: Stops,
+        exceptions: ExceptionStops,
         failed: Callable[[], None],
     ) -> None:
         self._arrivals: dict[int, tuple[FrameType, Hit]] = {}
@@ -49,6 +51,7 @@ class Tracer:
         self._user_code = user_code
         self._stops = stops
         self._asked = stops.asked
+        self._exceptions = exceptions
         self._failed = failed
 
     def callbacks(self) -> dict[int, Callable[..., Any]]:
@@ -62,7 +65,8 @@ class Tracer:
             monitor.PY_RETURN: self._on_return,
             monitor.PY_YIELD: self._on_yield,
             monitor.CALL: self._on_call,
-            monitor.PY_UNWIND: self._on_unwind,
+            monitor.RAISE: self._exceptions.make_on_raise(self._is_guests),
+            monitor.PY_UNWIND: self._make_on_unwind(),
         }
 
     def run_ended(self) -> None:
@@ -228,13 +232,28 @@ class Tracer:
             self._failed()
             return DISABLE
 
-    def _on_unwind(self, code: CodeType, offset: int, error: BaseException) -> None:
-        try:
-            step = self._stepper.step_of(get_ident())
-            if step is not None:
-                self._stepper.unwinds(step, sys._getframe(1))
-        except Exception:
-            self._failed()
+    def _make_on_unwind(self) -> Callable[[CodeType, int, BaseException], None]:
+        # As above: once an exception is under way that might be caught, each frame sends this.
+        pending, steps, getframe = self._exceptions.pending, self._stepper.steps, sys._getframe
+
+        def on_unwind(code: CodeType, offset: int, error: BaseException) -> None:
+            try:
+                if id(error) in pending:
+                    self._exceptions.left(error, getframe(1))
+                if steps:
+                    self._unwinds(getframe(1))
+            except RecursionError:  # there is more room where it goes next
+                return
+            except BaseException as failure:
+                if self._is_guests(failure):
+                    raise
+
+        return on_unwind
+
+    def _unwinds(self, frame: FrameType) -> None:
+        step = self._stepper.step_of(get_ident())
+        if step is not None:
+            self._stepper.unwinds(step, frame)
 
     def _leaves(self, frame: FrameType, value: object, yields: bool) -> Any:
         try:

@@ -106,7 +106,7 @@ class UserCode:
     def _decide(self, path: str, module: str) -> bool:
         if path.startswith(self._cells):
             return True
-        if path.startswith((_OWN_FOLDER, "<frozen ")):
+        if path.startswith((_OWN_FOLDER, "<frozen ", "<nbdebug")):
             return False
         for rule in self.rules:
             if rule.matches(path, module):

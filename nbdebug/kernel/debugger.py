@@ -137,6 +137,7 @@ class KernelDebugger:
         engine.inspector.around = self.session.without_input
         engine.threads.is_service = _serves_kernel
         engine.tasks.host_packages = _HOST_PACKAGES
+        engine.exceptions.is_host = _is_of_host
         engine.user_code.configure(
             cells=self.cells.prefixes,
             host=tuple(_host_folders()),
@@ -161,6 +162,7 @@ class KernelDebugger:
         self.shell.events.register("pre_execute", self.session.run_starts)
         self.shell.events.register("pre_run_cell", self.cells.starts)
         self.shell.events.register("post_execute", self.session.run_ended)
+        self.shell.events.register("post_run_cell", self._cell_ended)
         atexit.register(self.cells.remove_files)
         listening.share(self.session)
 
@@ -173,6 +175,7 @@ class KernelDebugger:
         self.shell.events.unregister("pre_execute", self.session.run_starts)
         self.shell.events.unregister("pre_run_cell", self.cells.starts)
         self.shell.events.unregister("post_execute", self.session.run_ended)
+        self.shell.events.unregister("post_run_cell", self._cell_ended)
         self.shell.configurables.remove(self.config)
         self.cells.restore_leading_lines()
         self.cells.bodies.remove()
@@ -245,6 +248,15 @@ class KernelDebugger:
         self.session.engine.stops.stop_after(sys._getframe(1))
         return None
 
+    def _cell_ended(self, result: Any) -> None:
+        """Open a failed cell's traceback where the user has asked for it once and for all."""
+        error = result.error_in_exec
+        if not self.config.post_mortem or not isinstance(error, Exception):
+            return
+        if not self.session.engine.exceptions.was_told(error):
+            with contextlib.suppress(errors.NoFailure):
+                self.session.engine.post_mortem(error)
+
     def _shut_down(self, restart: bool) -> Any:
         """End what is stopped before the kernel waits for its threads to end."""
         self.session.is_attached = False
@@ -267,6 +279,11 @@ def _serves_kernel(thread: Any) -> bool:
     runs = getattr(thread, "_target", None) or type(thread).run
     package = str(getattr(runs, "__module__", "")).partition(".")[0]
     return package in ("ipykernel", "IPython", "zmq", "tornado")
+
+
+def _is_of_host(module: str) -> bool:
+    # They call reprs, completers and hooks of the user's, and catch what these raise.
+    return module.partition(".")[0] in {*_HOST_PACKAGES, "jedi", "traitlets"}
 
 
 def debugger_of(shell: Any) -> KernelDebugger:

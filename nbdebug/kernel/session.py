@@ -109,14 +109,11 @@ class KernelSession(Session):
         """
         if threading.current_thread() is threading.main_thread():
             return call()
-        started, done = threading.Event(), threading.Event()
+        done = threading.Event()
         outcome: list[Any] = []
         failure: list[BaseException] = []
 
         def run() -> None:
-            if started.is_set():  # the asker has given up
-                return
-            started.set()
             try:
                 outcome.append(call())
             except BaseException as error:
@@ -124,10 +121,7 @@ class KernelSession(Session):
             finally:
                 done.set()
 
-        self.kernel.io_loop.add_callback(run)
-        if not started.wait(_IDLE_LIMIT_S):
-            started.set()
-            raise errors.ThreadIsRunning("The kernel is busy, and nothing is stopped.")
+        self.begin_on_main_thread(run)
         left_s = self.engine.inspector.limits.evaluate_s + 1
         while not done.wait(_LOOK_S):
             left_s -= 0.0 if self.engine.stops.current is not None else _LOOK_S
@@ -136,6 +130,30 @@ class KernelSession(Session):
         if failure:
             raise failure[0]
         return outcome[0]
+
+    def begin_on_main_thread(self, call: Callable[[], None]) -> None:
+        """Have the idle main thread begin ``call``, and don't wait for its end.
+
+        Raises ThreadIsRunning if it is busy.
+        """
+        begun = threading.Event()
+
+        def begin() -> None:
+            if not begun.is_set():  # else the asker has given up
+                begun.set()
+                call()
+
+        self.kernel.io_loop.add_callback(begin)
+        if not begun.wait(_IDLE_LIMIT_S):
+            begun.set()
+            raise errors.ThreadIsRunning("The kernel is busy, and nothing is stopped.")
+
+    def last_failure(self) -> BaseException:
+        """Return the exception that the kernel's shell has shown last. Raises NoFailure."""
+        found = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
+        if not isinstance(found, BaseException):
+            raise errors.NoFailure("Nothing has failed yet.")
+        return found
 
     @contextmanager
     def without_input(self) -> Iterator[None]:
@@ -208,7 +226,7 @@ def rich_inspect_variables(session: KernelSession, arguments: k.RichInspectArgum
     engine = session.engine
     if engine.stops.current is not None:
         rendered: Json = engine.inspector.in_frame(
-            arguments.frame_id, render, engine.inspector.limits.evaluate_s
+            arguments.frame_id, render, engine.inspector.limits.evaluate_s, name
         )
     else:
         rendered = session.on_main_thread(
@@ -228,7 +246,7 @@ def copy_to_globals(session: KernelSession, arguments: k.CopyToGlobalsArguments)
         return session.engine.inspector.view_of(value, destination)
 
     new = session.engine.inspector.in_frame(
-        arguments.src_frame_id, copy, session.engine.inspector.limits.evaluate_s
+        arguments.src_frame_id, copy, session.engine.inspector.limits.evaluate_s, source
     )
     return {"value": m.sendable(new.value), **m.value_body(new)}
 
@@ -256,6 +274,17 @@ def evaluate_(session: KernelSession, arguments: m.EvaluateArguments) -> Json:
 def set_breakpoint_condition(session: KernelSession, arguments: k.BreakpointArguments) -> Json:
     spec = m.line_spec(arguments.source, arguments.breakpoint)
     return {"breakpoint": m.breakpoint_body(session.engine.breakpoints.add(spec))}
+
+
+def post_mortem(session: KernelSession, arguments: m.Nothing) -> None:
+    engine = session.engine
+    if not session.can_resume():
+        raise errors.NotStarted("`nbdebug/postMortem` comes after `attach`.")
+    if engine.stops.current is not None:
+        raise errors.ThreadIsRunning("A thread is stopped already: let it run on first.")
+    error = session.last_failure()
+    engine.inspector.failed_places(error)
+    session.begin_on_main_thread(lambda: engine.post_mortem(error))
 
 
 def _breakpoint(info: BreakpointInfo) -> Json:
@@ -295,5 +324,6 @@ KernelSession.requests = {
     "modules": replace(REQUESTS["modules"], needs_start=False),
     "variables": replace(REQUESTS["variables"], needs_start=False),
     "evaluate": replace(REQUESTS["evaluate"], run=evaluate_),
+    "nbdebug/postMortem": Request(m.Nothing, post_mortem, may_wait=True),
     "nbdebug/setBreakpoint": Request(k.BreakpointArguments, set_breakpoint_condition),
 }
