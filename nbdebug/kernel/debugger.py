@@ -23,6 +23,7 @@ from nbdebug.dap.log import MessageLog
 from nbdebug.dap.messages import Json
 from nbdebug.engine import modules
 from nbdebug.engine.model import BreakpointSpec, LineTarget
+from nbdebug.kernel import hashing
 from nbdebug.kernel.cells import Cells
 from nbdebug.kernel.config import Nbdebug
 from nbdebug.kernel.session import KernelSession
@@ -159,6 +160,7 @@ class KernelDebugger:
         self.session.on_attached = self._hook_breakpoint
         self.cells.keep_leading_lines()
         self.cells.bodies.install()
+        hashing.install()
         self.shell.events.register("pre_execute", self.session.run_starts)
         self.shell.events.register("pre_run_cell", self.cells.starts)
         self.shell.events.register("post_execute", self.session.run_ended)
@@ -179,6 +181,7 @@ class KernelDebugger:
         self.shell.configurables.remove(self.config)
         self.cells.restore_leading_lines()
         self.cells.bodies.remove()
+        hashing.remove()
         kernel = self.kernel
         if self._before is _MISSING:
             del kernel.debugger
