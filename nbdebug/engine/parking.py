@@ -91,13 +91,15 @@ class ParkedThread:
         self._abandoned: object = None
         self._cancelled_at = 0.0
 
-    def serve(self) -> None:
+    def serve(self, begin: Callable[[], None]) -> None:
         """Wait, doing jobs, until released. Runs on the parked thread.
 
+        ``begin`` is called first, when an interrupt would already end the waiting.
         KeyboardInterrupt while no job runs ends the waiting and goes on to the user's code.
         """
         try:
             with _Interruptible(self):
+                begin()
                 while True:
                     job = self._jobs.get()
                     if job is _INTERRUPT:

@@ -114,7 +114,7 @@ class Stops:
             is_calling=is_calling,
         )
         try:
-            if self._enter(parked):
+            if self._add(parked):
                 self._serve(parked)
         finally:
             _to_the_end(lambda: self._leave(parked))
@@ -310,6 +310,11 @@ class Stops:
             failure is not None and failure.is_over,
         )
 
+    def _tell(self, parked: ParkedThread) -> None:
+        """Tell of a stop, unless another one was told before."""
+        if self._current is parked:
+            self._announce(parked)
+
     def _announce(self, parked: ParkedThread) -> None:
         if self.stop_other_threads:
             others = [i for i in self._threads.users() if i not in self._parked]
@@ -322,7 +327,7 @@ class Stops:
     def _serve(self, parked: ParkedThread) -> None:
         try:
             with self.holding():
-                parked.serve()
+                parked.serve(lambda: self._tell(parked))
         except BaseException as error:
             self._passing[parked.ident] = error
             raise
@@ -387,17 +392,6 @@ class Stops:
             self.asked.pop(ident, None)
         if not self.asked:
             self._stop_asking()
-
-    def _enter(self, parked: ParkedThread) -> bool:
-        """Put a thread among the parked ones, and tell of its stop if it is the first.
-
-        False if what the thread was to wait for is over.
-        """
-        if not self._add(parked):
-            return False
-        if self._current is parked:
-            self._announce(parked)
-        return True
 
     @locked
     def _add(self, parked: ParkedThread) -> bool:

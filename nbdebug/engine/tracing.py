@@ -3,7 +3,8 @@
 Owns the callbacks that the monitor registers; decides whether this event is a stop, and says so to
 `Stops`. Runs on user threads between two of their bytecodes: it takes no lock on a path that says
 no, and whatever fails in it disarms the debugger and never reaches the user's code, save what the
-user sent: KeyboardInterrupt.
+user sent: KeyboardInterrupt. Where the program is near the limit of recursion, a callback may find
+no room: that is no failure, the event passes unseen, and the next one is looked at.
 """
 
 import sys
@@ -85,11 +86,15 @@ class Tracer:
             try:
                 check = line_checks[id(code)][line]
             except KeyError:  # seldom: such a line is disabled, unless a step or a pause wants it
-                return self._at_other_line(code, line, getframe(1))
+                check = None
             try:
+                if check is None:
+                    return self._at_other_line(code, line, getframe(1))
                 hit = check(getframe(1))
                 if hit is not None or steps or asked or arrivals:
                     self._at_line(getframe(1), line, hit)
+            except RecursionError:
+                return None
             except BaseException as error:
                 if self._is_guests(error):
                     raise
@@ -103,6 +108,8 @@ class Tracer:
                 return DISABLE
             self._at_line(frame, line, None)
             return None if self._monitor.is_wanted_beyond_breakpoints(code) else DISABLE
+        except RecursionError:
+            return None
         except BaseException as error:
             if self._is_guests(error):
                 raise
@@ -138,6 +145,8 @@ class Tracer:
             elif steps_here:
                 self._stop(frame, StopReason.STEP)
             return None if self._asked or self._stepper.wants_instructions else DISABLE
+        except RecursionError:
+            return None
         except BaseException as error:
             if self._is_guests(error):
                 raise
@@ -152,6 +161,8 @@ class Tracer:
                 return DISABLE
             try:
                 return None if self._starts(code, sys._getframe(1)) else DISABLE
+            except RecursionError:
+                return None
             except Exception:
                 self._failed()
                 return DISABLE
@@ -178,6 +189,8 @@ class Tracer:
     def _on_resume(self, code: CodeType, offset: int) -> Any:
         try:
             return None if self._resumes(code, sys._getframe(1)) else DISABLE
+        except RecursionError:
+            return None
         except Exception:
             self._failed()
             return DISABLE
@@ -185,6 +198,8 @@ class Tracer:
     def _on_throw(self, code: CodeType, offset: int, error: BaseException) -> Any:
         try:
             self._resumes(code, sys._getframe(1), by_exception=True)
+        except RecursionError:
+            return
         except Exception:
             self._failed()
 
@@ -228,6 +243,8 @@ class Tracer:
             if sys._getframe(1) is not step.home:
                 return None
             return None if self._stepper.calls(step, offset, called) else DISABLE
+        except RecursionError:
+            return None
         except Exception:
             self._failed()
             return DISABLE
@@ -264,6 +281,8 @@ class Tracer:
             caller = self._stepper.stops_at_return(step, frame, value, yields)
             if caller is not None:
                 self._stop(caller, StopReason.STEP, is_calling=True)
+            return None
+        except RecursionError:
             return None
         except BaseException as error:
             if self._is_guests(error):
