@@ -12,6 +12,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
+from nbdebug.dap import arguments as a
 from nbdebug.dap import messages as m
 from nbdebug.dap import requests
 from nbdebug.dap.breakpoint_hook import BreakpointHook
@@ -123,7 +124,7 @@ class ScriptSession(Session):
             self._redirect.close()
         self._redirect = Redirect(self._tell) if wanted else None
 
-    def follow(self, arguments: m.AttachArguments) -> None:
+    def follow(self, arguments: a.AttachArguments) -> None:
         """Have child processes be sessions of their own, or no longer."""
         self._unfollow()
         if arguments.wants_children:
@@ -238,19 +239,19 @@ def _terminate_later() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _attach(session: ScriptSession, arguments: m.AttachArguments) -> None:
+def _attach(session: ScriptSession, arguments: a.AttachArguments) -> None:
     session.redirect(arguments.wants_output)
     session.follow(arguments)
     requests.attach(session, arguments)
 
 
-def _launch(session: ScriptSession, arguments: m.LaunchArguments) -> None:
+def _launch(session: ScriptSession, arguments: a.LaunchArguments) -> None:
     session.is_debugging = not arguments.no_debug
     _attach(session, arguments)
 
 
 _OWN: dict[str, Request[Any]] = {
-    "attach": Request(m.AttachArguments, _attach),
-    "launch": Request(m.LaunchArguments, _launch),
+    "attach": Request(a.AttachArguments, _attach),
+    "launch": Request(a.LaunchArguments, _launch),
 }
 ScriptSession.requests = {**REQUESTS, **_OWN}

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nbdebug import errors
+from nbdebug.dap import arguments as a
 from nbdebug.dap import messages
 from nbdebug.dap.log import MessageLog
 from nbdebug.dap.messages import Json
@@ -124,7 +125,7 @@ class Session:
             raise errors.UnknownCommand(f"nbdebug doesn't answer `{command}`.")
         if entry.needs_start and not self.is_initialized:
             raise errors.NotStarted(f"`{command}` comes before `initialize`.")
-        parsed = messages.parse(entry.arguments, self.edge.received(arguments))
+        parsed = a.parse(entry.arguments, self.edge.received(arguments))
         body: Json | None = self.edge.told(entry.run(self, parsed))
         return body
 

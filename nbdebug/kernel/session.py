@@ -15,6 +15,7 @@ from typing import Any
 from ipykernel.compiler import get_tmp_directory, get_tmp_hash_seed
 
 from nbdebug import errors
+from nbdebug.dap import arguments as a
 from nbdebug.dap import messages as m
 from nbdebug.dap.messages import Json
 from nbdebug.dap.requests import REQUESTS, Request
@@ -181,7 +182,7 @@ def dump_cell(session: KernelSession, arguments: k.DumpCellArguments) -> Json:
     return {"sourcePath": session.cells.dump(arguments.code)}
 
 
-def debug_info(session: KernelSession, arguments: m.Nothing) -> Json:
+def debug_info(session: KernelSession, arguments: a.Nothing) -> Json:
     by_source: dict[str, list[Json]] = {}
     for info in session.engine.breakpoints.infos():
         if info.path and not isinstance(info.spec.target, FunctionTarget):
@@ -202,7 +203,7 @@ def debug_info(session: KernelSession, arguments: m.Nothing) -> Json:
     }
 
 
-def inspect_variables(session: KernelSession, arguments: m.Nothing) -> Json:
+def inspect_variables(session: KernelSession, arguments: a.Nothing) -> Json:
     found = session.engine.inspector.idle_view(session.kernel.shell.user_ns)
     return {"variables": [m.variable_body(v, session.is_brief) for v in found]}
 
@@ -251,7 +252,7 @@ def copy_to_globals(session: KernelSession, arguments: k.CopyToGlobalsArguments)
     return {"value": m.sendable(new.value), **m.value_body(new)}
 
 
-def evaluate_(session: KernelSession, arguments: m.EvaluateArguments) -> Json:
+def evaluate_(session: KernelSession, arguments: a.EvaluateArguments) -> Json:
     engine = session.engine
     text, context = arguments.expression, arguments.context
     if engine.stops.current is not None:
@@ -272,11 +273,11 @@ def evaluate_(session: KernelSession, arguments: m.EvaluateArguments) -> Json:
 
 
 def set_breakpoint_condition(session: KernelSession, arguments: k.BreakpointArguments) -> Json:
-    spec = m.line_spec(arguments.source, arguments.breakpoint)
+    spec = a.line_spec(arguments.source, arguments.breakpoint)
     return {"breakpoint": m.breakpoint_body(session.engine.breakpoints.add(spec))}
 
 
-def post_mortem(session: KernelSession, arguments: m.Nothing) -> None:
+def post_mortem(session: KernelSession, arguments: a.Nothing) -> None:
     engine = session.engine
     if not session.can_resume():
         raise errors.NotStarted("`nbdebug/postMortem` comes after `attach`.")
@@ -313,8 +314,8 @@ def _bounded(session: KernelSession, call: Callable[[], Any]) -> Any:
 KernelSession.requests = {
     **REQUESTS,
     "dumpCell": Request(k.DumpCellArguments, dump_cell, needs_start=False),
-    "debugInfo": Request(m.Nothing, debug_info, needs_start=False),
-    "inspectVariables": Request(m.Nothing, inspect_variables, needs_start=False),
+    "debugInfo": Request(a.Nothing, debug_info, needs_start=False),
+    "inspectVariables": Request(a.Nothing, inspect_variables, needs_start=False),
     "richInspectVariables": Request(
         k.RichInspectArguments, rich_inspect_variables, needs_start=False, may_wait=True
     ),
@@ -324,6 +325,6 @@ KernelSession.requests = {
     "modules": replace(REQUESTS["modules"], needs_start=False),
     "variables": replace(REQUESTS["variables"], needs_start=False),
     "evaluate": replace(REQUESTS["evaluate"], run=evaluate_),
-    "nbdebug/postMortem": Request(m.Nothing, post_mortem, may_wait=True),
+    "nbdebug/postMortem": Request(a.Nothing, post_mortem, may_wait=True),
     "nbdebug/setBreakpoint": Request(k.BreakpointArguments, set_breakpoint_condition),
 }
