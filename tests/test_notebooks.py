@@ -271,3 +271,16 @@ def test_the_script_finds_the_bug_and_cures_it_without_a_hand_on_the_mouse() -> 
     assert "discounts = {'tea': 1}" in the_cell("scripting", "session.variables()").printed
     assert the_cell("scripting", "__defaults__").result == "'True'"
     assert "[10, 12, 10]" in the_cell("scripting", "discounts.clear()").result
+
+
+# -- exceptions
+
+
+def test_postmortem_shows_the_frames_and_the_innermost_ones_variables() -> None:
+    first, second = [cell for cell in ran("exceptions") if cell.source == "%postmortem"]
+    assert "ZeroDivisionError: division by zero" in first.printed
+    rows = first.result.splitlines()[1:]
+    assert [row.split()[0] for row in rows] == ["share", "shares", "<module>"]
+    assert "total = 12; people = 0" in rows[0]
+    assert "ConfigError: the configuration is no JSON" in second.printed
+    assert second.result.splitlines()[1].startswith("read")
