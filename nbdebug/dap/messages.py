@@ -26,6 +26,7 @@ from nbdebug.engine.model import (
     TaskInfo,
     Variable,
 )
+from nbdebug.engine.watch_model import WatchInfo
 
 Json = dict[str, Any]
 
@@ -406,6 +407,13 @@ def breakpoint_body(info: BreakpointInfo, source: Json | None = None) -> Json:
             "reason": reasons.get(info.state),
         }
     )
+
+
+def watch_body(info: WatchInfo) -> Json:
+    """Return DAP's Breakpoint of a watch."""
+    is_live = not info.state.startswith("ended")
+    message = "" if is_live else f"The watch on {info.text} has {info.state}."
+    return without_nones({"id": info.id, "verified": is_live, "message": sendable(message) or None})
 
 
 def source_body(path: str, reference: int = 0, cell: str = "") -> Json:

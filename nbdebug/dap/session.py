@@ -21,6 +21,7 @@ from nbdebug.dap.worker import Worker
 from nbdebug.engine.engine import Engine
 from nbdebug.engine.locks import hold, new_lock
 from nbdebug.engine.model import BreakpointInfo, Limits, Location, Stop
+from nbdebug.engine.watch_model import WatchInfo
 
 _EMPTY_BODIES: dict[str, Json] = {
     # JupyterLab reads these without a look at `success`.
@@ -177,6 +178,7 @@ class Session:
         ``terminate`` ends what is stopped with KeyboardInterrupt instead.
         """
         self.engine.breakpoints.clear(of_clients_only=True)  # first: what runs on hits none
+        self.engine.watches.clear(of_clients_only=True)
         self.is_attached = False
         if terminate:
             self.engine.stops.interrupt()
@@ -314,6 +316,11 @@ class Session:
     def breakpoint_changed(self, info: BreakpointInfo, reason: str) -> None:
         """See Host."""
         self.emit("breakpoint", {"reason": reason, "breakpoint": messages.breakpoint_body(info)})
+
+    def watch_changed(self, info: WatchInfo, reason: str) -> None:
+        """See Host."""
+        body = {"reason": reason, "breakpoint": messages.watch_body(info)}
+        self.emit("breakpoint", body)
 
     def output(self, text: str, category: str, location: Location | None) -> None:
         """See Host. Log messages that come fast are sent together."""

@@ -267,7 +267,9 @@ class Stops:
         location = location_of(frame)
         ids = hit.ids if hit is not None else ()
         error = hit.error if hit is not None else ""
-        sentence = _sentence(reason, location, ids, error, hit.says if hit is not None else "")
+        sentence = hit.sentence if hit is not None and not error else ""
+        says = hit.says if hit is not None else ""
+        sentence = sentence or _sentence(reason, location, ids, error, says)
         return Stop(
             reason or StopReason.PAUSE,
             self._threads.id_of(ident),

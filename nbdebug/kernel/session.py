@@ -94,7 +94,9 @@ class KernelSession(Session):
     def run_ended(self) -> None:
         """Take note that a cell has ended."""
         if self.cells.running() is None:
-            self.engine.run_ended()
+            path = self.cells.last()
+            where = f"the end of {self.cells.label(path)}" if path else "the end of the cell"
+            self.engine.run_ended(where)
             if (opaque := self.cells.ended()) is not None:
                 self.engine.breakpoints.judge_again(opaque)
             self.tell_sources()
