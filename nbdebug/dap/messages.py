@@ -23,10 +23,11 @@ from nbdebug.engine.model import (
     Location,
     Scope,
     Stop,
+    StopReason,
     TaskInfo,
     Variable,
 )
-from nbdebug.engine.watch_model import WatchInfo
+from nbdebug.engine.watch_model import Access, WatchInfo, WatchSpec
 
 Json = dict[str, Any]
 
@@ -151,6 +152,28 @@ class SetFunctionBreakpointsArguments:
 @dataclass(frozen=True, slots=True)
 class SetExceptionBreakpointsArguments:
     filters: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DataBreakpointInfoArguments:
+    name: str
+    variables_reference: int = 0
+    frame_id: int | None = None
+    bytes: int | None = None
+    as_address: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DataBreakpoint:
+    data_id: str
+    access_type: typing.Literal["read", "write", "readWrite"] = "write"
+    condition: str | None = None
+    hit_condition: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SetDataBreakpointsArguments:
+    breakpoints: tuple[DataBreakpoint, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -416,6 +439,16 @@ def watch_body(info: WatchInfo) -> Json:
     return without_nones({"id": info.id, "verified": is_live, "message": sendable(message) or None})
 
 
+def watch_spec(one: DataBreakpoint) -> WatchSpec:
+    """Return what a data breakpoint asks for; a write of an equal value is no change of a value."""
+    accesses = {
+        "write": (Access.CHANGE,),
+        "read": (Access.READ,),
+        "readWrite": (Access.CHANGE, Access.READ),
+    }[one.access_type]
+    return WatchSpec(accesses, condition=one.condition, hit_condition=one.hit_condition)
+
+
 def source_body(path: str, reference: int = 0, cell: str = "") -> Json:
     """Return DAP's Source. ``reference`` is for one whose text can only be had from us."""
     return without_nones(
@@ -547,10 +580,12 @@ def output_body(text: str, category: str, location: Location | None) -> Json:
 
 def stopped_body(stop: Stop) -> Json:
     """Return the body of DAP's stopped event."""
+    is_change = stop.reason is StopReason.DATA_BREAKPOINT
     return without_nones(
         {
             "reason": str(stop.reason),
-            "description": stop.description,
+            "description": sendable(stop.description),
+            "text": sendable(stop.description) if is_change else None,
             "threadId": stop.thread_id,
             "allThreadsStopped": stop.all_threads,
             "hitBreakpointIds": list(stop.breakpoint_ids) or None,

@@ -142,7 +142,7 @@ class Tracer:
             except KeyError:  # disabled at once, unless a step or a pause wants it
                 return self._at_other_instruction(getframe(1))
             try:
-                hit = check(getframe(1))
+                hit = check(2)
                 if hit is not None or steps or asked:
                     return self._at_instruction(getframe(1), hit)
             except BaseException as error:

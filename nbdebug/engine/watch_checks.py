@@ -6,6 +6,7 @@ of a watched name costs.
 """
 
 from collections.abc import Callable
+from sys import _getframe as getframe
 from threading import get_ident
 from types import CodeType, FrameType
 from typing import Any
@@ -22,7 +23,7 @@ from nbdebug.engine.store_sites import (
 )
 from nbdebug.engine.watch_model import Access
 from nbdebug.engine.watch_sites import SiteCheck, SiteTable
-from nbdebug.engine.watch_targets import LocalTarget, NamespaceTarget, Target
+from nbdebug.engine.watch_targets import ItemTarget, LocalTarget, NamespaceTarget, Target
 from nbdebug.engine.watch_values import MISSING, is_container, is_plain, is_same, remember
 
 Tell = Callable[[FrameType, int, str, object, object], Hit | None]
@@ -38,11 +39,10 @@ _UNKNOWN = object()
 class State:
     """What is known of a place: its value, or what stands for it, and where it was seen last."""
 
-    __slots__ = ("careful", "left", "value")
+    __slots__ = ("left", "value")
 
     def __init__(self, value: object) -> None:
         self.value = remember(value)
-        self.careful = not is_plain(value)
         self.left = _LOOKS
 
 
@@ -69,6 +69,8 @@ class SiteWatch:
         self._local = target if isinstance(target, LocalTarget) else None
         self._places: dict[int, State] = {}  # of locals, by the id of their frame
         self._place = State(MISSING)
+        # True once a value couldn't be kept: from then on the place is read before each store.
+        self._careful = False
         # By thread, what is about to be written, and the object that is there.
         self._before: dict[int, list[tuple[FrameType, object]]] = {}
         self._cached: tuple[Any, Any, Any] = (None, None, None)
@@ -114,7 +116,9 @@ class SiteWatch:
 
     def arm(self) -> None:
         """Begin to see, from the value that is there now."""
-        self._place = State(self.target.read())
+        value = self.target.read()
+        self._place = State(value)
+        self._careful = not is_plain(value)
         self._table.add(self)
 
     def disarm(self) -> None:
@@ -155,7 +159,7 @@ class SiteWatch:
                     found.append((site.offset, 1, self._check_before(site, kind)))
             for site in content_sites(code) if self.target.also_content else ():
                 if site.offset not in seen:
-                    found.append((site.after, 0, self._careful_after(site, None)))
+                    found.append((site.after, 0, self._content_after(site)))
                     found.append((site.offset, 1, self._check_before(site, None)))
         if Access.READ in self._accesses:
             for kind, name in self.target.names:
@@ -169,7 +173,8 @@ class SiteWatch:
         if local is None or (local.frame_id and id(frame) != local.frame_id):
             return
         if is_start or id(frame) not in self._places:
-            self._places[id(frame)] = State(local.read(frame))
+            self._places[id(frame)] = state = State(MISSING)
+            self._remember(state, local.read(frame))
 
     def ends(self, frame: FrameType, yields: bool) -> None:
         """See SiteUser: nothing of the frame is kept."""
@@ -200,9 +205,8 @@ class SiteWatch:
         state.value = remember(value)
         if not self.in_all_code and is_container(value):
             self._widen()
-        if not state.careful and not is_plain(value):
-            state.careful = True
-            # What it was can't be kept: from now on it is read before each store.
+        if not self._careful and not is_plain(value):
+            self._careful = True
             self._table.enable_again(self)
 
     def _widen(self) -> None:
@@ -224,7 +228,8 @@ class SiteWatch:
         every_write = Access.WRITE in self._accesses
         is_local = self._local is not None
 
-        def before(frame: FrameType) -> Any:
+        def before(depth: int) -> Any:
+            frame = getframe(depth)
             state = self._state_of(frame)
             if state is None or self._is_elsewhere(kind, frame):
                 return None
@@ -238,11 +243,11 @@ class SiteWatch:
                     self._remember(state, value)
                     if not is_local or id(value) == _address(known):
                         hit = self._tell(frame, site.line, "outside", known, value)
-            if state.careful or every_write or kind is None:
+            if self._careful or every_write:
                 self._push(frame, value)
                 return hit
             state.left -= 1
-            return hit if hit is not None or state.left > 0 or is_local else DISABLE
+            return hit if hit is not None or (state.left > 0 and not is_local) else DISABLE
 
         return before
 
@@ -255,25 +260,31 @@ class SiteWatch:
             return self._fast_global(site, self.target, careful)
         if self._local is not None:
             return self._fast_local(site, self._local, careful)
-        return careful
+        return self._fast_place(site, careful)
 
-    def _fast_global(self, site: Site, target: NamespaceTarget, careful: SiteCheck) -> SiteCheck:
-        namespace, name, state, test = target.namespace, target.name, self._place, self.test
+    def _content_after(self, site: Site) -> SiteCheck:
+        careful = self._careful_after(site, None)
+        is_item = isinstance(self.target, ItemTarget)
+        return self._fast_place(site, careful) if is_item else careful
+
+    def _fast_place(self, site: Site, careful: SiteCheck) -> SiteCheck:
+        """The check of a name, attribute or item while its value is plain."""
+        read, state, test = self.target.reader(), self._place, self.test
         tell, line = self._tell, site.line
 
-        def check(frame: FrameType) -> Any:
-            if state.careful:
-                return careful(frame)
+        def check(depth: int) -> Any:
+            if self._careful:
+                return careful(depth + 1)
             try:
-                new = namespace[name]
-            except KeyError:
-                return careful(frame)
+                new = read()
+            except Exception:  # it isn't there
+                return careful(depth + 1)
             old = state.value
             if new is old:
                 return None
             cls = type(new)
             if not (cls is int or cls is float or cls is str or cls is bool or new is None):
-                return careful(frame)
+                return careful(depth + 1)
             if cls is type(old) and old == new:
                 return None
             state.value = new
@@ -283,7 +294,38 @@ class SiteWatch:
                         return None
                 except Exception:  # told where it is tried again
                     pass
-            return tell(frame, line, "change", old, new)
+            return tell(getframe(depth), line, "change", old, new)
+
+        return check
+
+    def _fast_global(self, site: Site, target: NamespaceTarget, careful: SiteCheck) -> SiteCheck:
+        """As `_fast_place`, without a call to read the value."""
+        namespace, name, state, test = target.namespace, target.name, self._place, self.test
+        tell, line = self._tell, site.line
+
+        def check(depth: int) -> Any:
+            if self._careful:
+                return careful(depth + 1)
+            try:
+                new = namespace[name]
+            except KeyError:
+                return careful(depth + 1)
+            old = state.value
+            if new is old:
+                return None
+            cls = type(new)
+            if not (cls is int or cls is float or cls is str or cls is bool or new is None):
+                return careful(depth + 1)
+            if cls is type(old) and old == new:
+                return None
+            state.value = new
+            if test is not None:
+                try:
+                    if not test(old, new):
+                        return None
+                except Exception:
+                    pass
+            return tell(getframe(depth), line, "change", old, new)
 
         return check
 
@@ -293,7 +335,8 @@ class SiteWatch:
         name, test, tell, line = target.name, self.test, self._tell, site.line
         writes_through = compat.FRAME_LOCALS_WRITE_THROUGH
 
-        def check(frame: FrameType) -> Any:  # a call would be half of what it costs
+        def check(depth: int) -> Any:
+            frame = getframe(depth)  # a call would be half of what it costs
             known, values, state = self._cached
             if frame is not known:
                 state = self._state_of(frame)
@@ -302,18 +345,18 @@ class SiteWatch:
                 values = frame.f_locals
                 if writes_through:  # else it is a snapshot, to be taken anew each time
                     self._cached = frame, values, state
-            if state.careful:
-                return careful(frame)
+            if self._careful:
+                return careful(depth + 1)
             try:
                 new = values[name]
             except KeyError:
-                return careful(frame)
+                return careful(depth + 1)
             old = state.value
             if new is old:
                 return None
             cls = type(new)
             if not (cls is int or cls is float or cls is str or cls is bool or new is None):
-                return careful(frame)
+                return careful(depth + 1)
             if cls is type(old) and old == new:
                 return None
             state.value = new
@@ -321,7 +364,7 @@ class SiteWatch:
                 try:
                     if not test(old, new):
                         return None
-                except Exception:  # told where it is tried again
+                except Exception:
                     pass
             return tell(frame, line, "change", old, new)
 
@@ -330,7 +373,8 @@ class SiteWatch:
     def _careful_after(self, site: Site, kind: Kind | None) -> SiteCheck:
         accesses = self._accesses
 
-        def after(frame: FrameType) -> Any:
+        def after(depth: int) -> Any:
+            frame = getframe(depth)
             state = self._state_of(frame)
             if state is None or self._is_elsewhere(kind, frame):
                 return None
@@ -341,7 +385,7 @@ class SiteWatch:
                 if stood is not _UNKNOWN and Access.WRITE in accesses and kind is not None:
                     return self._tell(frame, site.line, "write", value, value)
                 return None
-            was_read = state.careful or Access.WRITE in accesses
+            was_read = self._careful or Access.WRITE in accesses
             self._remember(state, value)
             if stood is _UNKNOWN and was_read:  # a jump led here, and no store
                 if known is _UNKNOWN:
@@ -378,7 +422,8 @@ class SiteWatch:
         return entries.pop()[1]
 
     def _check_read(self, site: Site, kind: Kind) -> SiteCheck:
-        def check(frame: FrameType) -> Any:
+        def check(depth: int) -> Any:
+            frame = getframe(depth)
             state = self._state_of(frame)
             if state is None or self._is_elsewhere(kind, frame):
                 return None

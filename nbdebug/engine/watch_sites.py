@@ -20,8 +20,9 @@ from nbdebug.engine.usercode import is_own
 
 PURPOSE = "watch"
 
-SiteCheck = Callable[[FrameType], Any]
-"""Called before an instruction runs; returns None, a Hit, or DISABLE for: never here again."""
+SiteCheck = Callable[[int], Any]
+"""Called before an instruction runs, with the depth of its frame for ``sys._getframe``, which costs
+more than most checks need. Returns None, a Hit, or DISABLE for: never here again."""
 
 
 class SiteUser(Protocol):
@@ -102,6 +103,8 @@ class SiteTable:
                     if user.follows_frames:
                         user.begins(frame, is_start=False)
                 frame = frame.f_back
+        # Else this frame would refer to itself, and keep its callers' variables alive.
+        top = frame = None  # type: ignore[assignment]  # a loop's variable can't be declared
         self._monitor.look_again()
 
     @locked
@@ -269,10 +272,10 @@ def _joined(found: list[tuple[int, SiteCheck]]) -> SiteCheck:
     if len(checks) == 1:
         return checks[0]
 
-    def check_all(frame: FrameType) -> Hit | None:
+    def check_all(depth: int) -> Hit | None:
         hits: list[Hit] = []
         for check in checks:
-            hit = check(frame)
+            hit = check(depth + 1)
             if hit is not None and hit is not DISABLE:
                 hits.append(hit)
         return joined_hit(hits)

@@ -18,7 +18,7 @@ from nbdebug.engine.sources import is_class_body
 from nbdebug.engine.store_sites import Kind, has_local, is_shared
 from nbdebug.engine.value_text import safe_text
 from nbdebug.engine.watch_model import Access
-from nbdebug.engine.watch_values import MISSING, Owner, is_container
+from nbdebug.engine.watch_values import MISSING, Owner, is_container, is_plain
 
 _OF_NAMES = frozenset(Access)
 _OF_PARTS = frozenset((Access.CHANGE, Access.DELETE))
@@ -42,6 +42,10 @@ class Target:
     def read(self, frame: FrameType | None = None) -> object:
         """Return the value, MISSING where there is none. Raises nothing."""
         raise NotImplementedError
+
+    def reader(self) -> Callable[[], object]:
+        """Return what reads the value fast; it may raise where there is none."""
+        return self.read
 
     def is_place_of(self, code: CodeType, frame: FrameType) -> bool:
         """True if sites of the names in ``code``, which ``frame`` runs, may write this place."""
@@ -122,6 +126,11 @@ class AttributeTarget(Target):
         except (AttributeError, KeyError):
             return MISSING
 
+    def reader(self) -> Callable[[], object]:
+        owner, read = self.owner, self._read
+        assert owner is not None
+        return lambda: read(owner.get())
+
 
 class ItemTarget(Target):
     """An item or slice of a container, array or data frame."""
@@ -145,6 +154,11 @@ class ItemTarget(Target):
             raise
         except BaseException:  # the item isn't there, or the container's own code failed
             return MISSING
+
+    def reader(self) -> Callable[[], object]:
+        owner, read, key = self.owner, self._read, self.key
+        assert owner is not None
+        return lambda: read(owner.get(), key)
 
 
 def resolve(text: str, frame: Frame, *, pending: bool = False, in_frame: bool = True) -> Target:
@@ -194,6 +208,22 @@ def item_of(text: str, owner: object, key: object, pending: bool = False) -> Tar
         kind = physical.name_of(type(owner))
         raise errors.NotWatchable(f"`{text}` can't be watched: a {kind} has no items.")
     return _existing(ItemTarget(text, owner, key), pending)
+
+
+def part_of(text: str, owner: object) -> Target:
+    """Return what the last step of ``text``, an attribute or item, is of ``owner``.
+
+    Raises NotWatchable, UnknownVariable.
+    """
+    match ast.parse(text, mode="eval").body:
+        case ast.Attribute(attr=name):
+            return attribute_of(text, owner, name)
+        case ast.Subscript(slice=index):
+            try:
+                return item_of(text, owner, ast.literal_eval(index))
+            except ValueError:
+                pass
+    raise errors.NotWatchable(f"`{text}` is neither an attribute nor an item with a plain key.")
 
 
 def _existing(target: Target, pending: bool) -> Target:
@@ -277,6 +307,9 @@ def _key(node: ast.expr, frame: Frame) -> Any:
 def _reader_of_attribute(owner: object, name: str) -> Callable[[Any], object]:
     """Return how the attribute is read without running the user's code. Raises NotWatchable."""
     cls = type(owner)
+    if is_plain(owner) or physical.is_a(owner, tuple):
+        kind = physical.name_of(cls)
+        raise errors.NotWatchable(f"`.{name}` can't be watched: a {kind} never changes.")
     if physical.is_a(owner, type):
         return lambda one: physical.class_dict(cast(type, one))[name]
     found = physical.lookup(cls, name)

@@ -46,6 +46,8 @@ def is_plain(value: object) -> bool:
 def is_container(value: object) -> bool:
     """True for a value whose content may be changed in place, and is watched with its name."""
     cls = type(value)
+    if id(cls) in _PLAIN:
+        return False
     if id(cls) in _MUTABLE:
         return True
     if any(id(base) in _MUTABLE for base in physical.mro(cls)):

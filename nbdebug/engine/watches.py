@@ -32,6 +32,7 @@ from nbdebug.engine.watch_targets import LocalTarget, NamespaceTarget, Target
 from nbdebug.engine.watch_values import MISSING, is_plain, text_of
 
 _STACK = 50
+_DIED = "the object that it watched has died"
 
 
 @dataclass(slots=True)
@@ -112,7 +113,7 @@ class Watch:
         """Tell of a change that no site has seen, and of the end of the watched object."""
         owner = self.target.owner
         if owner is not None and owner.is_gone():
-            self._end(self, "the object that it watched has died")
+            self._end(self, _DIED)
             return
         found = self.mechanism.look()
         if found is not None:
@@ -122,6 +123,10 @@ class Watch:
     # -- events
 
     def _seen(self, frame: FrameType, line: int, kind: str, old: object, new: object) -> Hit | None:
+        owner = self.target.owner
+        if owner is not None and owner.get() is None:
+            self._end(self, _DIED)
+            return None
         return self._decide(frame, line, kind, old, new, "")
 
     def _decide(
@@ -292,6 +297,13 @@ class Watches:
             self._remove(watch)
 
     @locked
+    def resume(self, watch: Watch) -> None:
+        """Watch again what was removed; its history goes on."""
+        if watch.id not in self._all and not watch.why_ended:
+            self._all[watch.id] = watch
+            watch.begin("where it was set")
+
+    @locked
     def clear(self, of_clients_only: bool = False) -> None:
         """End every watch, or those of the client."""
         for watch in self.every():
@@ -315,8 +327,6 @@ class Watches:
     def _remove(self, watch: Watch) -> None:
         self._all.pop(watch.id, None)
         watch.mechanism.disarm()
-        if watch.target.owner is not None:
-            watch.target.owner.let_go()
 
     @locked
     def _ended(self, watch: Watch, why: str) -> None:

@@ -21,6 +21,7 @@ from nbdebug.dap.requests import REQUESTS, Request
 from nbdebug.dap.session import Session
 from nbdebug.engine import evaluate
 from nbdebug.engine.model import BreakpointInfo, FunctionTarget, Limits, Location, Stop
+from nbdebug.engine.watch_targets import Target, resolve
 from nbdebug.kernel import arguments as k
 from nbdebug.kernel.cells import Cells
 from nbdebug.kernel.streams import Ordered
@@ -101,6 +102,11 @@ class KernelSession(Session):
                 self.engine.breakpoints.judge_again(opaque)
             self.tell_sources()
         self.flush_output()
+
+    def idle_target(self, text: str) -> Target:
+        """See Session: what is a name or attribute in the notebook, on the idle main thread."""
+        target: Target = self.on_main_thread(lambda: resolve(text, _idle_frame(self)))
+        return target
 
     # -- what runs on the main thread
 
