@@ -184,6 +184,14 @@ class NotWatchable(ClientError):
     )
 
 
+class NotThereYet(UnknownVariable):
+    """What is to be watched isn't there, and could be waited for."""
+
+    slug = "not-there-yet"
+    id = 143
+    advice = "Check the name; with `--pending` you are told when it is first made."
+
+
 class BadWatch(ClientError):
     """A watch with options that don't go together, or that this target doesn't support."""
 

@@ -228,7 +228,7 @@ def part_of(text: str, owner: object) -> Target:
 
 def _existing(target: Target, pending: bool) -> Target:
     if not pending and target.read() is MISSING:
-        raise errors.UnknownVariable(f"`{target.text}` isn't there.")
+        raise errors.NotThereYet(f"`{target.text}` isn't there.")
     return target
 
 
@@ -243,7 +243,7 @@ def _named(text: str, name: str, frame: Frame, pending: bool, in_frame: bool) ->
             return LocalTarget(text, code, name, frame.f_globals, one)
     namespace = frame.f_globals
     if name not in namespace and not pending:
-        raise errors.UnknownVariable(f"There is no variable `{name}` here.")
+        raise errors.NotThereYet(f"There is no variable `{name}` here.")
     return NamespaceTarget(text, namespace, name)
 
 

@@ -198,12 +198,12 @@ class Cells:
         elif path not in self.bodies.compiled:
             raise errors.SourceUnavailable(f"It isn't known yet how `%%{name}` runs its cell.")
 
-    def _started(self, path: str) -> None:
+    def _started(self, path: str, number: int) -> None:
         """A cell's text has got its file name, on the thread that runs it."""
         self._running.path = path
         if len(self._numbers) > _REMEMBERED:
             self._numbers.clear()
-        self._numbers[path] = self._shell.execution_count
+        self._numbers[path] = number
         cell = getattr(self._running, "cell", "")
         before = self._paths.get(cell)
         if not cell or before == path:
