@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from nbdebug.api.asynchronous import AsyncSession
     from nbdebug.api.session import Session
     from nbdebug.dap.listening import Listening
+    from nbdebug.dap.watching import WatchHandle
 
 __all__ = [
     "__version__",
@@ -22,6 +23,7 @@ __all__ = [
     "listen",
     "load_ipython_extension",
     "unload_ipython_extension",
+    "watch",
 ]
 
 
@@ -80,6 +82,23 @@ async def aconnect(
     return await asynchronous.connect(
         target, token=token, just_my_code=just_my_code, timeout_s=timeout_s
     )
+
+
+def watch(text: str, **options: "Any") -> "WatchHandle":
+    """Watch a variable, attribute or item: return what has its history.
+
+    ``text`` is what the name means in the caller: ``x``, ``obj.attr``, ``d['k']``, ``arr[1:5]``,
+    ``func:local``. A change is told on stderr, stops where a debug client is attached, or calls
+    ``call(event)``. Options: ``condition`` (of ``old`` and ``new``), ``on`` ("change", "write",
+    "delete", "read"), ``action`` ("auto", "stop", "log", "raise", "call"), ``call``, ``hits``
+    (">=5"), ``once``, ``thread``, ``keep`` (events), ``stack``, ``pending``. With ``with`` it ends
+    with the block, as a decorator it watches while the function runs.
+
+    Raises NotWatchable, UnknownVariable, BadWatch, BadCondition, BadHitCondition, NoToolId.
+    """
+    from nbdebug.dap import watching
+
+    return watching.watch(text, sys._getframe(1), **options)
 
 
 def breakpoint() -> None:  # noqa: A001  # as the builtin, which it is like

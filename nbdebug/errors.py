@@ -213,6 +213,41 @@ class UnknownBreakpoint(ClientError):
     advice = "List the breakpoints with `%bp`."
 
 
+class NotWatchable(ClientError):
+    """What is asked to be watched has no place that could change, or none that can be seen."""
+
+    slug = "not-watchable"
+    id = 140
+    advice = (
+        "Watch a name, an attribute or an item: `x`, `obj.attr`, `d['k']`, `arr[1:5]`, "
+        "`func:local`."
+    )
+
+
+class NotThereYet(UnknownVariable):
+    """What is to be watched isn't there, and could be waited for."""
+
+    slug = "not-there-yet"
+    id = 143
+    advice = "Check the name; with `--pending` you are told when it is first made."
+
+
+class BadWatch(ClientError):
+    """A watch with options that don't go together, or that this target doesn't support."""
+
+    slug = "bad-watch"
+    id = 141
+    advice = "`%watch?` shows all options; `%watch` tells what each watch can do."
+
+
+class UnknownWatch(ClientError):
+    """No watch has this id or text."""
+
+    slug = "unknown-watch"
+    id = 142
+    advice = "List the watches with `%watch`."
+
+
 class Cancelled(ClientError):
     """The client has cancelled the request."""
 
@@ -286,6 +321,14 @@ class NotAssignable(TargetError):
     id = 204
 
 
+class DataChanged(TargetError):
+    """Raised in the code that has changed what is watched with `--raise`."""
+
+    slug = "data-changed"
+    id = 240
+    advice = "End the watch with `%unwatch`, or watch without `--raise`."
+
+
 class ConnectionLost(TargetError):
     """The other side can't be reached, or went away."""
 
@@ -310,6 +353,14 @@ class NoToolId(NotSupported):
     advice = (
         "End another debugger, profiler or coverage tool in this process and load nbdebug again."
     )
+
+
+class NoAddressWatch(NotSupported):
+    """Data by its address can't be watched with what this installation has."""
+
+    slug = "no-address-watch"
+    id = 340
+    advice = "Watch the variable, its attribute or item by name."
 
 
 class EngineInUse(NotSupported):

@@ -25,6 +25,7 @@ from nbdebug.engine.model import (
     Stop,
     Variable,
 )
+from nbdebug.engine.watch_model import WatchInfo
 
 LIMIT_S = 20
 
@@ -38,6 +39,7 @@ class Client:
         self.passes: list[Stop] = []
         self.changes: list[tuple[BreakpointInfo, str]] = []
         self.outputs: list[tuple[str, str, Location | None]] = []
+        self.watch_changes: list[tuple[WatchInfo, str]] = []
         self.continues: list[tuple[int, bool]] = []
 
     def can_resume(self) -> bool:
@@ -54,6 +56,9 @@ class Client:
 
     def breakpoint_changed(self, info: BreakpointInfo, reason: str) -> None:
         self.changes.append((info, reason))
+
+    def watch_changed(self, info: WatchInfo, reason: str) -> None:
+        self.watch_changes.append((info, reason))
 
     def forget_parent(self) -> None:
         pass

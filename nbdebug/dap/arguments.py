@@ -13,6 +13,7 @@ from typing import Any
 
 from nbdebug import errors
 from nbdebug.engine.model import BreakpointSpec, FunctionTarget, LineTarget
+from nbdebug.engine.watch_model import Access, WatchSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +143,28 @@ class SetExceptionBreakpointsArguments:
 @dataclass(frozen=True, slots=True)
 class ExceptionInfoArguments:
     thread_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class DataBreakpointInfoArguments:
+    name: str
+    variables_reference: int = 0
+    frame_id: int | None = None
+    bytes: int | None = None
+    as_address: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DataBreakpoint:
+    data_id: str
+    access_type: typing.Literal["read", "write", "readWrite"] = "write"
+    condition: str | None = None
+    hit_condition: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SetDataBreakpointsArguments:
+    breakpoints: tuple[DataBreakpoint, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -367,3 +390,13 @@ def function_spec(one: FunctionBreakpoint) -> BreakpointSpec:
     return BreakpointSpec(
         target, one.condition or None, one.hit_condition or None, one.log_message or None
     )
+
+
+def watch_spec(one: DataBreakpoint) -> WatchSpec:
+    """Return what a data breakpoint asks for; a write of an equal value is no change of a value."""
+    accesses = {
+        "write": (Access.CHANGE,),
+        "read": (Access.READ,),
+        "readWrite": (Access.CHANGE, Access.READ),
+    }[one.access_type]
+    return WatchSpec(accesses, condition=one.condition, hit_condition=one.hit_condition)

@@ -17,6 +17,7 @@ from nbdebug.dap.script import ScriptSession
 from nbdebug.dap.server import Server, token_for
 from nbdebug.dap.session import Session
 from nbdebug.dap.transport import Address, TcpAddress, parse_address
+from nbdebug.engine.model import Location
 
 _LOOK_AGAIN_S = 0.05
 
@@ -93,6 +94,7 @@ class _State:
     def __init__(self) -> None:
         self.shared: Session | None = None
         self.listening: Listening | None = None
+        self.alone: Session | None = None
         self.follows_forks = False
 
 
@@ -121,7 +123,7 @@ def listen(
         host, port = address
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     where = parse_address(address)
-    session = _state.shared
+    session = _state.shared or _state.alone
     if session is None:
         session = ScriptSession(program or sys.argv[0] or sys.executable)
         session.log = MessageLog(log_dir or os.environ.get("NBDEBUG_LOG"))
@@ -133,6 +135,31 @@ def listen(
     if wait:
         listening.wait_for_client()
     return listening
+
+
+def session_here() -> Session:
+    """Return the session of this process: the kernel's, that which listens, or one of its own.
+
+    Raises NoToolId, EngineInUse.
+    """
+    if _state.shared is not None:
+        return _state.shared
+    if _state.listening is not None:
+        session = _state.listening._session
+    else:
+        session = _state.alone or ScriptSession(sys.argv[0] or sys.executable)
+        _state.alone = session
+        session.engine.watches.reports.log = lambda text, location: _tell(session, text, location)
+    session.engine.start()
+    return session
+
+
+def _tell(session: Session, text: str, location: Location | None) -> None:
+    """Tell the client, or where none is, whoever reads what the program writes."""
+    if session.is_attached:
+        session.output(text, "console", location)
+    else:
+        sys.stderr.write(f"{text}\n")
 
 
 def share(session: Session | None) -> None:
@@ -165,4 +192,4 @@ def _forget_parent() -> None:
     if _state.listening is not None:
         _state.listening.forget()
         _state.listening = None
-    _state.shared = None
+    _state.shared = _state.alone = None

@@ -17,9 +17,11 @@ from nbdebug.engine.model import (
     Location,
     Scope,
     Stop,
+    StopReason,
     TaskInfo,
     Variable,
 )
+from nbdebug.engine.watch_model import WatchInfo
 
 Json = dict[str, Any]
 
@@ -88,6 +90,13 @@ def breakpoint_body(info: BreakpointInfo, source: Json | None = None) -> Json:
             "reason": reasons.get(info.state),
         }
     )
+
+
+def watch_body(info: WatchInfo) -> Json:
+    """Return DAP's Breakpoint of a watch."""
+    is_live = not info.state.startswith("ended")
+    message = "" if is_live else f"The watch on {info.text} has {info.state}."
+    return without_nones({"id": info.id, "verified": is_live, "message": sendable(message) or None})
 
 
 def filter_body(failure: errors.NbdebugError | None) -> Json:
@@ -252,11 +261,12 @@ def _details_body(details: ExceptionDetails) -> Json:
 
 def stopped_body(stop: Stop) -> Json:
     """Return the body of DAP's stopped event."""
+    is_change = stop.reason is StopReason.DATA_BREAKPOINT
     return without_nones(
         {
             "reason": str(stop.reason),
-            "description": stop.description,
-            "text": stop.text or None,
+            "description": sendable(stop.description),
+            "text": sendable(stop.description if is_change else stop.text) or None,
             "threadId": stop.thread_id,
             "allThreadsStopped": stop.all_threads,
             "hitBreakpointIds": list(stop.breakpoint_ids) or None,

@@ -17,9 +17,12 @@ from nbdebug.engine import modules as loaded_modules
 from nbdebug.engine.evaluate import is_place
 from nbdebug.engine.model import ExceptionFilter, Granularity, StepKind
 from nbdebug.engine.usercode import Rule
+from nbdebug.engine.watch_model import Access, WatchSpec
+from nbdebug.engine.watches import check_spec
 
 if TYPE_CHECKING:
     from nbdebug.dap.session import Session
+    from nbdebug.engine.watch_targets import Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,40 @@ def set_exception_breakpoints(
 def exception_info(session: "Session", arguments: a.ExceptionInfoArguments) -> Json:
     mode, details = session.engine.inspector.exception(session.thread(arguments.thread_id))
     return m.exception_body(mode, details)
+
+
+def data_breakpoint_info(session: "Session", arguments: a.DataBreakpointInfoArguments) -> Json:
+    if arguments.as_address or arguments.bytes is not None:
+        why = "Python code writes objects, and nbdebug watches these by name"
+        raise errors.NoAddressWatch(f"Memory at an address can't be watched: {why}.")
+    try:
+        target = session.target(arguments.name, arguments.variables_reference, arguments.frame_id)
+    except (errors.NotWatchable, errors.UnknownVariable) as error:
+        return {"dataId": None, "description": m.sendable(f"{error} {error.advice}".strip())}
+    reads = ["read", "readWrite"] if Access.READ in target.accesses else []
+    return {
+        "dataId": session.remember_target(target),
+        "description": m.sendable(target.text),
+        "accessTypes": ["write", *reads],
+        "canPersist": False,
+    }
+
+
+def set_data_breakpoints(session: "Session", arguments: a.SetDataBreakpointsArguments) -> Json:
+    wanted: list[tuple[Target, WatchSpec]] = []
+    bodies: list[Json] = []
+    for one in arguments.breakpoints:
+        try:
+            target, spec = session.target_of(one.data_id), a.watch_spec(one)
+            check_spec(target, spec)
+        except errors.NbdebugError as error:
+            text = f"{error} {error.advice}".strip()
+            bodies.append({"verified": False, "message": m.sendable(text)})
+        else:
+            bodies.append({})
+            wanted.append((target, spec))
+    watches = iter(session.engine.watches.set_clients(wanted))
+    return {"breakpoints": [body or m.watch_body(next(watches).info()) for body in bodies]}
 
 
 def breakpoint_locations(session: "Session", arguments: a.BreakpointLocationsArguments) -> Json:
@@ -318,6 +355,15 @@ REQUESTS: dict[str, Request[Any]] = {
         {"supportsExceptionInfoRequest": True},
         may_wait=True,
     ),
+    "dataBreakpointInfo": Request(
+        a.DataBreakpointInfoArguments, data_breakpoint_info, may_wait=True
+    ),
+    "setDataBreakpoints": Request(
+        a.SetDataBreakpointsArguments,
+        set_data_breakpoints,
+        {"supportsDataBreakpoints": True},
+        may_wait=True,
+    ),
     "breakpointLocations": Request(
         a.BreakpointLocationsArguments,
         breakpoint_locations,
@@ -366,14 +412,12 @@ REQUESTS: dict[str, Request[Any]] = {
 }
 
 NOT_SUPPORTED = {
-    "dataBreakpointInfo": "data can't be watched yet",
     "disassemble": "Python code has no machine instructions to show",
     "readMemory": "values are told as Python sees them, not as memory",
     "restart": "restart the kernel",
     "restartFrame": "Python can't run a frame again",
     "reverseContinue": "Python can't run backwards",
     "runInTerminal": "a client answers it, and nbdebug asks for none",
-    "setDataBreakpoints": "data can't be watched yet",
     "setInstructionBreakpoints": "breakpoints are set on lines and functions",
     "startDebugging": "a client answers it, and nbdebug asks for none",
     "stepBack": "Python can't run backwards",

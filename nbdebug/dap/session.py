@@ -6,6 +6,7 @@ out through ``send``, which must be safe to call from any.
 """
 
 import itertools
+import sys
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -20,8 +21,11 @@ from nbdebug.dap.paths import Edge, Mapping
 from nbdebug.dap.requests import NOT_SUPPORTED, REQUESTS, Request
 from nbdebug.dap.worker import Worker
 from nbdebug.engine.engine import Engine
+from nbdebug.engine.evaluate import NamespaceFrame
 from nbdebug.engine.locks import hold, new_lock
 from nbdebug.engine.model import BreakpointInfo, Limits, Location, Stop
+from nbdebug.engine.watch_model import WatchInfo
+from nbdebug.engine.watch_targets import Target, resolve
 
 _EMPTY_BODIES: dict[str, Json] = {
     # JupyterLab reads these without a look at `success`.
@@ -31,6 +35,8 @@ _EMPTY_BODIES: dict[str, Json] = {
     "setBreakpoints": {"breakpoints": []},
     "modules": {"modules": []},
 }
+
+_REMEMBERED_TARGETS = 100
 
 
 class Session:
@@ -54,6 +60,8 @@ class Session:
         self.log = MessageLog(None)
         self._send = self._own_send = send
         self._sequence = itertools.count(1)
+        self._data_ids = itertools.count(1)
+        self._targets: dict[str, Target] = {}
         self._send_lock = new_lock()
         self._start_threads()
 
@@ -181,6 +189,8 @@ class Session:
         """
         self.engine.breakpoints.clear(of_clients_only=True)  # first: what runs on hits none
         self.engine.exceptions.clear()
+        self.engine.watches.clear(of_clients_only=True)
+        self._targets.clear()
         self.is_attached = False
         if terminate:
             self.engine.stops.interrupt()
@@ -202,6 +212,36 @@ class Session:
         if self.engine.stops.current is None:
             raise errors.NotStopped("Nothing is stopped that could be ended.")
         self.engine.stops.interrupt()
+
+    # -- what is watched
+
+    def target(self, name: str, reference: int, frame_id: int | None) -> Target:
+        """Return what a client wants to watch; an expression without a frame is a global one.
+
+        Raises NotWatchable, UnknownVariable, StaleReference, UnknownFrame.
+        """
+        if reference or frame_id is not None or self.engine.stops.current is not None:
+            return self.engine.inspector.target(name, reference, frame_id)
+        return self.idle_target(name)
+
+    def idle_target(self, text: str) -> Target:
+        """Return what a text means while nothing is stopped."""
+        return resolve(text, NamespaceFrame(vars(sys.modules["__main__"])))
+
+    def remember_target(self, target: Target) -> str:
+        """Return the dataId of what a client has asked about; the last ones are known."""
+        data_id = f"{next(self._data_ids)}:{target.text}"
+        if len(self._targets) >= _REMEMBERED_TARGETS:
+            del self._targets[next(iter(self._targets))]
+        self._targets[data_id] = target
+        return data_id
+
+    def target_of(self, data_id: str) -> Target:
+        """Return what a dataId stands for. Raises NotWatchable."""
+        target = self._targets.get(data_id)
+        if target is None:
+            raise errors.NotWatchable(f"`{data_id}` isn't known: it was of another session.")
+        return target
 
     # -- whom it speaks to
 
@@ -329,6 +369,11 @@ class Session:
     def breakpoint_changed(self, info: BreakpointInfo, reason: str) -> None:
         """See Host."""
         self.emit("breakpoint", {"reason": reason, "breakpoint": messages.breakpoint_body(info)})
+
+    def watch_changed(self, info: WatchInfo, reason: str) -> None:
+        """See Host."""
+        body = {"reason": reason, "breakpoint": messages.watch_body(info)}
+        self.emit("breakpoint", body)
 
     def output(self, text: str, category: str, location: Location | None) -> None:
         """See Host. Log messages that come fast are sent together."""

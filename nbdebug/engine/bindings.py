@@ -164,6 +164,8 @@ class Bindings:
                     if self.concerns(code):
                         self.look(code, frame)
                 frame = frame.f_back
+        # Else this frame would refer to itself, and keep its callers' variables alive.
+        top = frame = None  # type: ignore[assignment]  # a loop's variable can't be declared
 
     def _resolve_modules(self, code: CodeType, frame: FrameType) -> None:
         name = frame.f_globals.get("__name__")

@@ -5,7 +5,7 @@ code it is bound to for bindings. Any thread may call.
 """
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from types import CodeType, FrameType
 
@@ -34,12 +34,18 @@ class Breakpoints:
     removed, or until a client names its line and so takes it over.
     """
 
-    def __init__(self, monitor_: Monitor, sources: Sources, reports: Reports) -> None:
+    def __init__(
+        self,
+        monitor_: Monitor,
+        sources: Sources,
+        reports: Reports,
+        ids: Iterator[int] | None = None,
+    ) -> None:
         self.reports = reports
         self.bindings = Bindings(lambda: list(self._all.values()), monitor_, sources, reports)
         self._sources = sources
         self._all: dict[int, Breakpoint] = {}
-        self._ids = itertools.count(1)
+        self._ids = ids or itertools.count(1)
         self.cursor: Breakpoint | None = None
         """Where the user wants the program to run to, until the next stop."""
         # Held while breakpoints change and while code is bound; never while user code runs.

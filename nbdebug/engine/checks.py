@@ -20,12 +20,15 @@ _ROOM = 50  # calls that a condition can do with
 class Hit:
     """What a check found: the breakpoints that stop here; ``error`` if a condition raised.
 
-    ``says`` begins the sentence of a stop that no breakpoint of the user's made.
+    ``says`` begins the sentence of a stop that no breakpoint of the user's made; ``sentence`` is
+    all of it. ``raises`` is what the user's code gets instead of a stop.
     """
 
     ids: tuple[int, ...]
     error: str = ""
     says: str = ""
+    sentence: str = ""
+    raises: Exception | None = None
 
 
 Check = Callable[[FrameType], Hit | None]

@@ -5,6 +5,7 @@ Owns the joining and the life of the whole; each part's rules are in its own mod
 """
 
 import contextlib
+import itertools
 import os
 import threading
 import traceback
@@ -28,6 +29,8 @@ from nbdebug.engine.tasks import Tasks
 from nbdebug.engine.threads import Threads
 from nbdebug.engine.tracing import Tracer
 from nbdebug.engine.usercode import UserCode
+from nbdebug.engine.watch_model import WatchInfo
+from nbdebug.engine.watches import Watches, WatchReports, default_place
 
 
 class Host(StopListener, Protocol):
@@ -35,6 +38,9 @@ class Host(StopListener, Protocol):
 
     def breakpoint_changed(self, info: BreakpointInfo, reason: str) -> None:
         """A breakpoint was bound, moved, failed, added or removed."""
+
+    def watch_changed(self, info: WatchInfo, reason: str) -> None:
+        """A watch has ended."""
 
     def output(self, text: str, category: str, location: Location | None) -> None:
         """A log message (category "console") or a notice ("important") for the user."""
@@ -80,7 +86,21 @@ class Engine:
             self._stop_at_exception,
         )
         self.sources.is_library = lambda path: not self.user_code.is_users_file(path)
-        self.breakpoints = Breakpoints(self._monitor, self.sources, reports)
+        ids = itertools.count(1)
+        self.breakpoints = Breakpoints(self._monitor, self.sources, reports, ids)
+        self.watches = Watches(
+            self._monitor,
+            self.user_code,
+            WatchReports(
+                self._log_watch,
+                lambda text: host.output(text, "important", None),
+                host.watch_changed,
+                host.can_resume,
+                default_place,
+                lambda: reports.stop_on_condition_error,
+            ),
+            ids,
+        )
         self.motion = Motion(
             self.stops, self.breakpoints, self.inspector, self.sources, self.threads, self.tasks
         )
@@ -92,6 +112,7 @@ class Engine:
             self.user_code,
             self.stops,
             self.exceptions,
+            self.watches,
             self._step_aside,
         )
         self._has_failed = False
@@ -108,6 +129,7 @@ class Engine:
         """Let every thread go and leave the process as it was. May be called twice."""
         self.breakpoints.clear()
         self.exceptions.clear()
+        self.watches.clear()
         self.stops.resume_all()
         self._stepper.end_all()
         self.stops.asked.clear()
@@ -126,9 +148,13 @@ class Engine:
         self.breakpoints.new_run()
         self.exceptions.forget()
 
-    def run_ended(self) -> None:
-        """Take note that the calling thread's run of a cell has ended: its step has, too."""
+    def run_ended(self, where: str = "the end of the run") -> None:
+        """Take note that the calling thread's run of a cell has ended: its step has, too.
+
+        What was changed out of the watches' sight is found now; ``where`` says when that is.
+        """
         self.stops.run_ended()
+        self.watches.look(where)
         self.breakpoints.forget_cursor()
         self._tracer.run_ended()
 
@@ -138,6 +164,7 @@ class Engine:
         self.stops.forget_all()
         self._monitor.forget_parent()
         self.breakpoints.forget_parent()
+        self.watches.forget_parent()
 
     def post_mortem(self, error: BaseException) -> None:
         """Hold the calling thread on the frames of a traceback, until a client ends it.
@@ -180,6 +207,9 @@ class Engine:
         return self.threads.is_user(ident)
 
     def _log(self, text: str, location: Location) -> None:
+        self._host.output(text, "console", location)
+
+    def _log_watch(self, text: str, location: Location | None) -> None:
         self._host.output(text, "console", location)
 
     def _condition_failed(self, info: BreakpointInfo, text: str, location: Location) -> None:

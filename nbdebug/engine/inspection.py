@@ -35,6 +35,7 @@ from nbdebug.engine.stops import Stops
 from nbdebug.engine.threads import Threads, top_frame
 from nbdebug.engine.usercode import UserCode
 from nbdebug.engine.variables import VariableStore
+from nbdebug.engine.watch_targets import Target, resolve
 
 _LOOK_LIMIT_S = 5.0
 _LONG = 10_000  # items or characters
@@ -249,6 +250,18 @@ class Inspector:
             parked = self._stops.parked(ident)
             if parked is not None:
                 parked.cancel()
+
+    def target(self, name: str, reference: int = 0, frame_id: int | None = None) -> Target:
+        """Return what is to be watched: a child of a reference, or an expression in a frame.
+
+        Raises StaleReference, UnknownFrame, UnknownVariable, NotWatchable, NotStopped.
+        """
+        if not reference:
+            return self.in_frame(frame_id, lambda frame: resolve(name, frame), _LOOK_LIMIT_S)
+        if self._stops.current is None:
+            return self._idle_variables.target(reference, name)
+        current = self._stops.require_current()
+        return current.ask(lambda: self._variables.target(reference, name), _LOOK_LIMIT_S)
 
     def set_expression(self, target: str, value: str, frame_id: int | None) -> Variable:
         """Assign in a frame. Raises NotAssignable, EvaluationFailed, TookTooLong."""

@@ -29,6 +29,7 @@ class StopReason(StrEnum):
     PAUSE = "pause"
     ENTRY = "entry"
     EXCEPTION = "exception"
+    DATA_BREAKPOINT = "data breakpoint"
     GOTO = "goto"
 
 

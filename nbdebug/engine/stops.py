@@ -293,7 +293,9 @@ class Stops:
             location = replace(location_of(place.frame), line=place.line)
         ids = hit.ids if hit is not None else ()
         error = hit.error if hit is not None else ""
-        sentence = _sentence(reason, location, ids, error, hit.says if hit is not None else "")
+        says = hit.says if hit is not None else ""
+        sentence = hit.sentence if hit is not None and not error else ""
+        sentence = sentence or _sentence(reason, location, ids, error, says)
         text = ""
         if failure is not None:
             why = f"{error}. " if error else ""

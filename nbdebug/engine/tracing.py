@@ -25,6 +25,7 @@ from nbdebug.engine.stops import PURPOSE as PAUSE
 from nbdebug.engine.stops import Stops
 from nbdebug.engine.threads import Threads
 from nbdebug.engine.usercode import UserCode
+from nbdebug.engine.watches import Watches
 
 _ARRIVAL = "arrival"
 
@@ -41,9 +42,11 @@ class Tracer:
         user_code: UserCode,
         stops: Stops,
         exceptions: ExceptionStops,
+        watches: Watches,
         failed: Callable[[], None],
     ) -> None:
         self._arrivals: dict[int, tuple[FrameType, Hit]] = {}
+        self._raised: dict[int, Exception] = {}
         self._monitor = monitor_
         self._breakpoints = breakpoints
         self._bindings = breakpoints.bindings
@@ -51,6 +54,8 @@ class Tracer:
         self._threads = threads
         self._user_code = user_code
         self._stops = stops
+        self._watches = watches
+        self._sites = watches.table
         self._asked = stops.asked
         self._exceptions = exceptions
         self._failed = failed
@@ -59,7 +64,7 @@ class Tracer:
         """Return event -> function for the monitor."""
         return {
             monitor.LINE: self._make_on_line(),
-            monitor.INSTRUCTION: self._on_instruction,
+            monitor.INSTRUCTION: self._make_on_instruction(),
             monitor.PY_START: self._make_on_start(),
             monitor.PY_RESUME: self._on_resume,
             monitor.PY_THROW: self._on_throw,
@@ -104,10 +109,12 @@ class Tracer:
 
     def _at_other_line(self, code: CodeType, line: int, frame: FrameType) -> Any:
         try:
+            # CPython loses the instruction's event where that of its line is disabled.
+            off = None if self._sites.has_site(code, frame.f_lasti) else DISABLE
             if not (self._stepper.steps or self._asked or self._arrivals):
-                return DISABLE
+                return off
             self._at_line(frame, line, None)
-            return None if self._monitor.is_wanted_beyond_breakpoints(code) else DISABLE
+            return None if self._monitor.is_wanted_beyond_breakpoints(code) else off
         except RecursionError:
             return None
         except BaseException as error:
@@ -135,15 +142,34 @@ class Tracer:
         elif steps_here:
             self._stop(frame, StopReason.STEP, at_line=True)
 
-    def _on_instruction(self, code: CodeType, offset: int) -> Any:
+    def _make_on_instruction(self) -> Callable[[CodeType, int], Any]:
+        # As above: this is what each write of a watched name costs.
+        checks, steps, asked = self._sites.checks, self._stepper.steps, self._asked
+        getframe = sys._getframe
+
+        def on_instruction(code: CodeType, offset: int) -> Any:
+            try:
+                check = checks[id(code)][offset]
+            except KeyError:  # disabled at once, unless a step or a pause wants it
+                return self._at_other_instruction(getframe(1))
+            try:
+                hit = check(2)
+                if hit is not None or steps or asked:
+                    return self._at_instruction(getframe(1), hit)
+            except RecursionError:
+                return None
+            except BaseException as error:
+                if self._is_guests(error):
+                    raise
+            return None
+
+        return on_instruction
+
+    def _at_other_instruction(self, frame: FrameType) -> Any:
         try:
-            ident, frame = get_ident(), sys._getframe(1)
-            step = self._stepper.step_of(ident)
-            steps_here = step is not None and self._stepper.stops_at_instruction(step, frame)
-            if ident in self._asked:
-                self._stop_if_asked(ident, frame)
-            elif steps_here:
-                self._stop(frame, StopReason.STEP)
+            if not (self._stepper.steps or self._asked):
+                return DISABLE
+            self._at_instruction(frame, None)
             return None if self._asked or self._stepper.wants_instructions else DISABLE
         except RecursionError:
             return None
@@ -152,12 +178,32 @@ class Tracer:
                 raise
             return DISABLE
 
+    def _at_instruction(self, frame: FrameType, hit: Any) -> Any:
+        if hit is DISABLE:
+            if not (self._stepper.steps or self._asked):
+                return DISABLE
+            hit = None
+        if hit is not None and hit.raises is not None:
+            self._raised[get_ident()] = hit.raises
+            raise hit.raises
+        ident = get_ident()
+        step = self._stepper.step_of(ident)
+        steps_here = step is not None and self._stepper.stops_at_instruction(step, frame)
+        if hit is not None and self._threads.is_user(ident):
+            self._stop(frame, StopReason.DATA_BREAKPOINT, hit)
+        elif ident in self._asked:
+            self._stop_if_asked(ident, frame)
+        elif steps_here:
+            self._stop(frame, StopReason.STEP)
+        return None
+
     def _make_on_start(self) -> Callable[[CodeType, int], Any]:
         # As above: with a breakpoint set, this is what each code object of the process costs once.
         bindings, steps, asked = self._bindings, self._stepper.steps, self._asked
+        watches = self._sites.users
 
         def on_start(code: CodeType, offset: int) -> Any:
-            if code.co_filename in bindings.uninteresting_files and not (steps or asked):
+            if code.co_filename in bindings.uninteresting_files and not (steps or asked or watches):
                 return DISABLE
             try:
                 return None if self._starts(code, sys._getframe(1)) else DISABLE
@@ -180,6 +226,8 @@ class Tracer:
             # Enables the first line again, which a start that didn't hit has disabled.
             self._monitor.arm(code, _ARRIVAL, monitor.LINE)
         keep = self._enters(frame) if self._stepper.steps or self._asked else False
+        if self._sites.users:
+            keep = self._sites.starts(code, frame, is_start=True) or keep
         return keep or check is not None
 
     def _is_bound(self, code: CodeType) -> bool:
@@ -208,7 +256,10 @@ class Tracer:
         if id(code) not in self._bindings.line_checks and self._bindings.concerns(code):
             self._breakpoints.look(code, frame)
         wanted = self._stepper.steps or self._asked
-        return self._enters(frame, by_exception) if wanted else False
+        keep = self._enters(frame, by_exception) if wanted else False
+        if self._sites.users:
+            keep = self._sites.starts(code, frame, is_start=False) or keep
+        return keep
 
     def _enters(self, frame: FrameType, by_exception: bool = False) -> bool:
         """Look at a frame that starts or resumes; True if the next one of its code matters too."""
@@ -252,11 +303,14 @@ class Tracer:
     def _make_on_unwind(self) -> Callable[[CodeType, int, BaseException], None]:
         # As above: once an exception is under way that might be caught, each frame sends this.
         pending, steps, getframe = self._exceptions.pending, self._stepper.steps, sys._getframe
+        sites = self._sites
 
         def on_unwind(code: CodeType, offset: int, error: BaseException) -> None:
             try:
                 if id(error) in pending:
                     self._exceptions.left(error, getframe(1))
+                if sites.users:
+                    sites.leaves(getframe(1), yields=False)
                 if steps:
                     self._unwinds(getframe(1))
             except RecursionError:  # there is more room where it goes next
@@ -275,9 +329,12 @@ class Tracer:
     def _leaves(self, frame: FrameType, value: object, yields: bool) -> Any:
         try:
             ident = get_ident()
+            follows = self._sites.follows(frame.f_code)
+            if follows:
+                self._sites.leaves(frame, yields)
             step = self._stepper.step_of(ident)
             if step is None:
-                return None if self._stepper.steps else DISABLE
+                return None if self._stepper.steps or follows else DISABLE
             caller = self._stepper.stops_at_return(step, frame, value, yields)
             if caller is not None:
                 self._stop(caller, StopReason.STEP, is_calling=True)
@@ -294,6 +351,9 @@ class Tracer:
 
         Any other is a failure of our own: it turns the debugger off.
         """
+        if error is self._raised.pop(get_ident(), None):
+            error.__traceback__ = None
+            return True
         if self._stops.came_from_guest(error) or not isinstance(error, Exception):
             error.__traceback__ = None
             return True

@@ -16,19 +16,21 @@ from types import FrameType
 from typing import Any
 
 from nbdebug import compat
-from nbdebug.engine import physical
+from nbdebug.engine import physical, watch_targets
 from nbdebug.engine.attributes import Classes, Group, Namespace
 from nbdebug.engine.bounded import Bounded, UserCode
 from nbdebug.engine.definitions import definition_of
-from nbdebug.engine.evaluate import write_back
+from nbdebug.engine.evaluate import NamespaceFrame, write_back
 from nbdebug.engine.failures import NAME
 from nbdebug.engine.insides import view_of
 from nbdebug.engine.model import Limits, Location, Returned, Scope, Variable
 from nbdebug.engine.value_text import Text, Writer, error_text
 from nbdebug.engine.views import Child, Computed, Part, View, failed
+from nbdebug.engine.watch_targets import Target
 from nbdebug.errors import (
     EvaluationFailed,
     NotAssignable,
+    NotWatchable,
     StaleReference,
     TookTooLong,
     UnknownVariable,
@@ -77,6 +79,7 @@ class VariableStore:
         self._classes = Classes()
         self._nodes: dict[int, _Node] = {}
         self._locations: dict[int, Location] = {}
+        self._frames: dict[int, tuple[FrameType, str]] = {}
 
     @property
     def limits(self) -> Limits:
@@ -119,10 +122,12 @@ class VariableStore:
         if code.co_freevars:
             views["Nonlocals"] = scope(free=True)
         views["Globals"] = _namespace(variables, expression, hidden)
-        return [
-            Scope(name, self._register(view, None), hint="locals" if name == "Locals" else None)
-            for name, view in views.items()
-        ]
+        found = []
+        for name, view in views.items():
+            reference = self._register(view, None)
+            self._frames[reference] = frame, name
+            found.append(Scope(name, reference, hint="locals" if name == "Locals" else None))
+        return found
 
     def namespace(self, variables: dict[str, Any]) -> list[Variable]:
         """Return the variables of a dictionary of them, such as a module's or a notebook's."""
@@ -202,6 +207,24 @@ class VariableStore:
         child = self._find(node, name)
         return child.value if child.compute is None else self._code.run(child.compute)
 
+    def target(self, reference: int, name: str) -> Target:
+        """Return a child as what is to be watched.
+
+        Raises: StaleReference, UnknownVariable, NotWatchable.
+        """
+        node = self._node(reference)
+        self._begin()
+        known = self._frames.get(reference)
+        if known is not None and known[1] == "Globals":
+            return watch_targets.resolve(name, NamespaceFrame(known[0].f_globals))
+        if known is not None:
+            return watch_targets.resolve(name, known[0])
+        text = self._find(node, name).evaluate
+        owner = node.read()
+        if text is None or owner is None:
+            raise NotWatchable(f"`{name}` has no place of its own that could change.")
+        return watch_targets.part_of(text, owner)
+
     def value_of(self, reference: int) -> object:
         """Return the value that a reference stands for; None for scopes and groups.
 
@@ -239,6 +262,7 @@ class VariableStore:
         """Drop every reference, and with them every object. Threads: any."""
         self._nodes.clear()
         self._locations.clear()
+        self._frames.clear()
         self._writer.forget()
         self._classes.forget()
 

@@ -40,7 +40,7 @@ class Bodies:
     def __init__(self, shell: Any, wanted: Callable[[], bool]) -> None:
         self.compiled: set[str] = set()
         """Cells whose magic had its body compiled through here."""
-        self.started: Callable[[str], None] = lambda path: None
+        self.started: Callable[[str, int], None] = lambda path, number: None
         """Called with a cell's file name when the shell has given it to its text."""
         self.made: Callable[[CodeType], None] = lambda code: None
         """Called with what the shell has compiled."""
@@ -215,7 +215,7 @@ class _Compiler(CachingCompiler):
             return place.path
         name = super().cache(transformed_code, number, raw_code)
         self.bodies.remember(name, raw_code or transformed_code)
-        self.bodies.started(name)
+        self.bodies.started(name, number)
         return name
 
     def ast_parse(self, source: str, filename: str = "<unknown>", symbol: str = "exec") -> ast.AST:

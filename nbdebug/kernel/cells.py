@@ -40,6 +40,7 @@ class Cells:
         self.shared: Callable[[str], None] = lambda path: None
         """Called with a file name when the number of cells that have it changes."""
         self._paths: dict[str, str] = {}  # id of a cell -> the file name of its present text
+        self._numbers: dict[str, int] = {}  # file name -> the number of its cell's last run
         self._running = threading.local()
         self._cells_of_code: dict[int, tuple[weakref.ref[CodeType], str]] = {}
         self.bodies.started, self.bodies.made = self._started, self._made
@@ -70,6 +71,11 @@ class Cells:
         if self.running() is None:  # else a magic runs a part of its cell
             self._running.cell = getattr(info, "cell_id", None) or ""
 
+    def last(self) -> str | None:
+        """Return the file name of the cell that the calling thread runs, or has just run."""
+        path: str | None = getattr(self._running, "path", None)
+        return path
+
     def ended(self) -> str | None:
         """Take note that a cell has ended; return its file name if its magic kept its body off."""
         path: str | None = getattr(self._running, "path", None)
@@ -93,6 +99,16 @@ class Cells:
         """Return the id of the cell that defined ``code``, "" where no client told it."""
         known = self._cells_of_code.get(id(code))
         return known[1] if known is not None and known[0]() is code else ""
+
+    def label(self, path: str) -> str:
+        """Return what a user calls a cell: ``cell [7]``, by the number of its last run."""
+        number = self._numbers.get(path)
+        return "a cell" if number is None else f"cell [{number}]"
+
+    def place(self, path: str, line: int) -> str:
+        """Return what a user of notebooks calls a line of a source."""
+        name = self.label(path) if self.is_cell(path) else os.path.basename(path)
+        return f"{name} line {line}"
 
     def line(self, path: str, number: int) -> str:
         """Return the text of a cell's line, or "" where it isn't known."""
@@ -182,9 +198,12 @@ class Cells:
         elif path not in self.bodies.compiled:
             raise errors.SourceUnavailable(f"It isn't known yet how `%%{name}` runs its cell.")
 
-    def _started(self, path: str) -> None:
+    def _started(self, path: str, number: int) -> None:
         """A cell's text has got its file name, on the thread that runs it."""
         self._running.path = path
+        if len(self._numbers) > _REMEMBERED:
+            self._numbers.clear()
+        self._numbers[path] = number
         cell = getattr(self._running, "cell", "")
         before = self._paths.get(cell)
         if not cell or before == path:

@@ -134,6 +134,7 @@ class KernelDebugger:
         engine.sources.cell_of = self.cells.cell_of
         engine.sources.cells_with = self.cells.count
         self.cells.shared = engine.breakpoints.judge_again
+        engine.watches.reports.place = self.cells.place
         engine.inspector.hidden = self.cells.is_hidden
         engine.inspector.around = self.session.without_input
         engine.threads.is_service = _serves_kernel

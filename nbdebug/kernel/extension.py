@@ -6,7 +6,7 @@ Owns nothing: it joins the debugger and the magics, and says plainly why it can'
 from typing import Any
 
 from nbdebug import errors
-from nbdebug.kernel import magics
+from nbdebug.kernel import magics, watching
 from nbdebug.kernel.debugger import KernelDebugger, debugger_of
 
 
@@ -24,6 +24,7 @@ def load(shell: Any) -> None:
     except errors.NotStarted:
         KernelDebugger(shell).install()
         magics.register(shell)
+        watching.register(shell)
 
 
 def unload(shell: Any) -> None:
@@ -34,3 +35,4 @@ def unload(shell: Any) -> None:
         return
     debugger.remove()
     magics.unregister(shell)
+    watching.unregister(shell)

@@ -22,6 +22,7 @@ from nbdebug.dap.requests import REQUESTS, Request
 from nbdebug.dap.session import Session
 from nbdebug.engine import evaluate
 from nbdebug.engine.model import BreakpointInfo, FunctionTarget, Limits, Location, Stop
+from nbdebug.engine.watch_targets import Target, resolve
 from nbdebug.kernel import arguments as k
 from nbdebug.kernel.cells import Cells
 from nbdebug.kernel.streams import Ordered
@@ -95,11 +96,18 @@ class KernelSession(Session):
     def run_ended(self) -> None:
         """Take note that a cell has ended."""
         if self.cells.running() is None:
-            self.engine.run_ended()
+            path = self.cells.last()
+            where = f"the end of {self.cells.label(path)}" if path else "the end of the cell"
+            self.engine.run_ended(where)
             if (opaque := self.cells.ended()) is not None:
                 self.engine.breakpoints.judge_again(opaque)
             self.tell_sources()
         self.flush_output()
+
+    def idle_target(self, text: str) -> Target:
+        """See Session: what is a name or attribute in the notebook, on the idle main thread."""
+        target: Target = self.on_main_thread(lambda: resolve(text, _idle_frame(self)))
+        return target
 
     # -- what runs on the main thread
 

@@ -1,0 +1,441 @@
+"""Seeing changes at sites: what runs before a store, after it, and when the frame ends.
+
+Owns the state of one watched place, which is the value last known, and the checks made of it. Runs
+on user threads, takes no lock, and must be fast when it says no: `_fast_check` is what each write
+of a watched name costs.
+"""
+
+from collections.abc import Callable
+from sys import _getframe as getframe
+from threading import get_ident
+from types import CodeType, FrameType
+from typing import Any
+
+from nbdebug import compat
+from nbdebug.engine.checks import Hit
+from nbdebug.engine.monitor import DISABLE
+from nbdebug.engine.store_sites import (
+    Kind,
+    Site,
+    content_sites,
+    read_sites,
+    write_sites,
+)
+from nbdebug.engine.watch_model import Access
+from nbdebug.engine.watch_sites import SiteCheck, SiteTable
+from nbdebug.engine.watch_targets import ItemTarget, LocalTarget, NamespaceTarget, Target
+from nbdebug.engine.watch_values import MISSING, is_container, is_plain, is_same, remember
+
+Tell = Callable[[FrameType, int, str, object, object], Hit | None]
+"""Called with the frame, the line of the site, the kind, the old and the new value."""
+Test = Callable[[object, object], Any]
+
+_LOOKS = 1000
+"""How many times the value is looked at before a store, too, while it is plain: it shows what was
+changed from outside. After these the place is hot, and is looked at after each store only."""
+_UNKNOWN = object()
+
+
+class State:
+    """What is known of a place: its value, or what stands for it, and where it was seen last."""
+
+    __slots__ = ("left", "value")
+
+    def __init__(self, value: object) -> None:
+        self.value = remember(value)
+        self.left = _LOOKS
+
+
+class SiteWatch:
+    """One watched place by the sites of its writes. ``tell`` says what becomes of an event."""
+
+    name = "store sites"
+
+    def __init__(
+        self,
+        target: Target,
+        accesses: frozenset[Access],
+        table: SiteTable,
+        tell: Tell,
+        ended: Callable[[FrameType], None],
+    ) -> None:
+        self.test: Test | None = None
+        """A condition on the old and new value alone, tried before all else."""
+        self.target = target
+        self._accesses = accesses
+        self._table = table
+        self._tell = tell
+        self._ended = ended
+        self._local = target if isinstance(target, LocalTarget) else None
+        self._places: dict[int, State] = {}  # of locals, by the id of their frame
+        self._place = State(MISSING)
+        # True once a value couldn't be kept: from then on the place is read before each store.
+        self._careful = False
+        # By thread, what is about to be written, and the object that is there.
+        self._before: dict[int, list[tuple[FrameType, object]]] = {}
+        self._cached: tuple[Any, Any, Any] = (None, None, None)
+        self.in_all_code = target.also_content
+        self.follows_frames = self._local is not None
+        self.functions = frozenset(
+            (self._local.qualname.rpartition(".")[2],) if self._local is not None else ()
+        )
+        is_named = self._local is None
+        self.names = frozenset(name for _, name in target.names) if is_named else frozenset()
+
+    # -- what it says of itself
+
+    @property
+    def sees(self) -> str:
+        """What it sees."""
+        what = "each instruction that writes it" if self.target.names else "writes of items"
+        also = ", and what changes it in place in your code" if self.target.also_content else ""
+        return f"{what}{also}"
+
+    @property
+    def cannot_see(self) -> str:
+        """What it finds only at the next check."""
+        if self._local is not None:
+            return "writes through frame.f_locals or by a debugger"
+        parts = ["writes by C code"]
+        if isinstance(self.target, NamespaceTarget):
+            parts = ["globals()[...] =", "setattr", *parts]
+        elif self.target.names:
+            parts = ["setattr", "__dict__[...] =", *parts]
+        if self.target.also_content:
+            parts.append("changes inside of libraries")
+        return ", ".join(parts) + ": told at the next check"
+
+    @property
+    def cost(self) -> str:
+        """What it costs."""
+        if self.target.also_content:
+            return "a comparison at each statement of yours that changes some container"
+        return "nothing until it is written; then some 0.1 to 0.3 us for each write"
+
+    # -- the mechanism
+
+    def arm(self) -> None:
+        """Begin to see, from the value that is there now."""
+        value = self.target.read()
+        self._place = State(value)
+        self._careful = not is_plain(value)
+        self._table.add(self)
+
+    def disarm(self) -> None:
+        """See nothing more."""
+        self._table.remove(self)
+        self._cached = (None, None, None)
+        self._before.clear()
+        self._places.clear()
+
+    def look(self) -> tuple[object, object] | None:
+        """Compare now; return the value last known and the one that is there, if they differ."""
+        self._before.pop(get_ident(), None)
+        if self._local is not None:
+            return None
+        state = self._place
+        value = self.target.read()
+        before = state.value
+        if is_same(before, value):
+            return None
+        self._remember(state, value)
+        return before, value
+
+    # -- what the table asks
+
+    def concerns(self, code: CodeType, frame: FrameType) -> bool:
+        """See SiteUser."""
+        return self.target.also_content or self.target.is_place_of(code, frame)
+
+    def checks_in(self, code: CodeType) -> list[tuple[int, int, SiteCheck]]:
+        """See SiteUser."""
+        found: list[tuple[int, int, SiteCheck]] = []
+        seen: set[int] = set()
+        if self._accesses != {Access.READ}:
+            for kind, name in self.target.names:
+                for site in write_sites(code, kind, name):
+                    seen.add(site.offset)
+                    found.append((site.after, 0, self._check_after(site, kind)))
+                    found.append((site.offset, 1, self._check_before(site, kind)))
+            for site in content_sites(code) if self.target.also_content else ():
+                if site.offset not in seen:
+                    found.append((site.after, 0, self._content_after(site)))
+                    found.append((site.offset, 1, self._check_before(site, None)))
+        if Access.READ in self._accesses:
+            for kind, name in self.target.names:
+                sites = read_sites(code, kind, name)
+                found += [(site.offset, 2, self._check_read(site, kind)) for site in sites]
+        return found
+
+    def begins(self, frame: FrameType, is_start: bool) -> None:
+        """See SiteUser: a frame that starts has a new place, with the value of its argument."""
+        local = self._local
+        if local is None or (local.frame_id and id(frame) != local.frame_id):
+            return
+        if is_start or id(frame) not in self._places:
+            self._places[id(frame)] = state = State(MISSING)
+            self._remember(state, local.read(frame))
+
+    def ends(self, frame: FrameType, yields: bool) -> None:
+        """See SiteUser: nothing of the frame is kept."""
+        if self._cached[0] is frame:
+            self._cached = (None, None, None)
+        if yields:
+            return
+        known = self._places.pop(id(frame), None) is not None
+        local = self._local
+        if known and local is not None and local.frame_id == id(frame):
+            self._ended(frame)
+
+    # -- checks
+
+    def _state_of(self, frame: FrameType) -> State | None:
+        local = self._local
+        if local is None:
+            return self._place
+        if local.frame_id and id(frame) != local.frame_id:
+            return None
+        state = self._places.get(id(frame))
+        if state is None:
+            state = self._places[id(frame)] = State(MISSING)
+            state.value = _UNKNOWN
+        return state
+
+    def _remember(self, state: State, value: object) -> None:
+        state.value = remember(value)
+        if not self.in_all_code and is_container(value):
+            self._widen()
+        if not self._careful and not is_plain(value):
+            self._careful = True
+            self._table.enable_again(self)
+
+    def _widen(self) -> None:
+        """Watch what is in the value with it, from now on: it is a container."""
+        self._table.remove(self)
+        self.target.also_content = self.in_all_code = True
+        self._table.add(self)
+
+    def _is_elsewhere(self, kind: Kind | None, frame: FrameType) -> bool:
+        """True for a global of the same name in another namespace."""
+        target = self.target
+        return (
+            kind is Kind.GLOBAL
+            and isinstance(target, NamespaceTarget)
+            and frame.f_globals is not target.namespace
+        )
+
+    def _check_before(self, site: Site, kind: Kind | None) -> SiteCheck:
+        every_write = Access.WRITE in self._accesses
+        is_local = self._local is not None
+
+        def before(depth: int) -> Any:
+            frame = getframe(depth)
+            state = self._state_of(frame)
+            if state is None or self._is_elsewhere(kind, frame):
+                return None
+            value = self.target.read(frame)
+            hit = None
+            known = state.value
+            if known is not value:
+                if known is _UNKNOWN or (is_local and is_plain(value)):
+                    self._remember(state, value)
+                elif not is_same(known, value):
+                    self._remember(state, value)
+                    if not is_local or id(value) == _address(known):
+                        hit = self._tell(frame, site.line, "outside", known, value)
+            if self._careful or every_write:
+                self._push(frame, value)
+                return hit
+            state.left -= 1
+            return hit if hit is not None or (state.left > 0 and not is_local) else DISABLE
+
+        return before
+
+    def _check_after(self, site: Site, kind: Kind) -> SiteCheck:
+        careful = self._careful_after(site, kind)
+        shared = self._local is not None and self._local.is_shared
+        if self._accesses - {Access.CHANGE, Access.READ} or shared:
+            return careful
+        if isinstance(self.target, NamespaceTarget):
+            return self._fast_global(site, self.target, careful)
+        if self._local is not None:
+            return self._fast_local(site, self._local, careful)
+        return self._fast_place(site, careful)
+
+    def _content_after(self, site: Site) -> SiteCheck:
+        careful = self._careful_after(site, None)
+        is_item = isinstance(self.target, ItemTarget)
+        return self._fast_place(site, careful) if is_item else careful
+
+    def _fast_place(self, site: Site, careful: SiteCheck) -> SiteCheck:
+        """The check of a name, attribute or item while its value is plain."""
+        read, state, test = self.target.reader(), self._place, self.test
+        tell, line = self._tell, site.line
+
+        def check(depth: int) -> Any:
+            if self._careful:
+                return careful(depth + 1)
+            try:
+                new = read()
+            except Exception:  # it isn't there
+                return careful(depth + 1)
+            old = state.value
+            if new is old:
+                return None
+            cls = type(new)
+            if not (cls is int or cls is float or cls is str or cls is bool or new is None):
+                return careful(depth + 1)
+            if cls is type(old) and old == new:
+                return None
+            state.value = new
+            if test is not None:
+                try:
+                    if not test(old, new):
+                        return None
+                except Exception:  # told where it is tried again
+                    pass
+            return tell(getframe(depth), line, "change", old, new)
+
+        return check
+
+    def _fast_global(self, site: Site, target: NamespaceTarget, careful: SiteCheck) -> SiteCheck:
+        """As `_fast_place`, without a call to read the value."""
+        namespace, name, state, test = target.namespace, target.name, self._place, self.test
+        tell, line = self._tell, site.line
+
+        def check(depth: int) -> Any:
+            if self._careful:
+                return careful(depth + 1)
+            try:
+                new = namespace[name]
+            except KeyError:
+                return careful(depth + 1)
+            old = state.value
+            if new is old:
+                return None
+            cls = type(new)
+            if not (cls is int or cls is float or cls is str or cls is bool or new is None):
+                return careful(depth + 1)
+            if cls is type(old) and old == new:
+                return None
+            state.value = new
+            if test is not None:
+                try:
+                    if not test(old, new):
+                        return None
+                except Exception:
+                    pass
+            return tell(getframe(depth), line, "change", old, new)
+
+        return check
+
+    def _fast_local(  # noqa: C901  # what is split off is called at each write
+        self, site: Site, target: LocalTarget, careful: SiteCheck
+    ) -> SiteCheck:
+        name, test, tell, line = target.name, self.test, self._tell, site.line
+        writes_through = compat.FRAME_LOCALS_WRITE_THROUGH
+
+        def check(depth: int) -> Any:
+            frame = getframe(depth)  # a call would be half of what it costs
+            known, values, state = self._cached
+            if frame is not known:
+                state = self._state_of(frame)
+                if state is None:
+                    return None
+                values = frame.f_locals
+                if writes_through:  # else it is a snapshot, to be taken anew each time
+                    self._cached = frame, values, state
+            if self._careful:
+                return careful(depth + 1)
+            try:
+                new = values[name]
+            except KeyError:
+                return careful(depth + 1)
+            old = state.value
+            if new is old:
+                return None
+            cls = type(new)
+            if not (cls is int or cls is float or cls is str or cls is bool or new is None):
+                return careful(depth + 1)
+            if cls is type(old) and old == new:
+                return None
+            state.value = new
+            if test is not None:
+                try:
+                    if not test(old, new):
+                        return None
+                except Exception:
+                    pass
+            return tell(frame, line, "change", old, new)
+
+        return check
+
+    def _careful_after(self, site: Site, kind: Kind | None) -> SiteCheck:
+        accesses = self._accesses
+
+        def after(depth: int) -> Any:
+            frame = getframe(depth)
+            state = self._state_of(frame)
+            if state is None or self._is_elsewhere(kind, frame):
+                return None
+            stood = self._pop(frame)
+            value = self.target.read(frame)
+            known = state.value
+            if is_same(known, value):
+                if stood is not _UNKNOWN and Access.WRITE in accesses and kind is not None:
+                    return self._tell(frame, site.line, "write", value, value)
+                return None
+            was_read = self._careful or Access.WRITE in accesses
+            self._remember(state, value)
+            if stood is _UNKNOWN and was_read:  # a jump led here, and no store
+                if known is _UNKNOWN:
+                    return None
+                return self._tell(frame, site.line, "outside", known, value)
+            # The object itself, for conditions, while it is what was known.
+            old = stood if stood is not _UNKNOWN and is_same(known, stood) else known
+            if old is _UNKNOWN:
+                old = MISSING
+            if value is MISSING:
+                return self._tell(frame, site.line, "delete", old, value)
+            if Access.CHANGE in accesses or Access.WRITE in accesses:
+                return self._tell(frame, site.line, "change", old, value)
+            return None
+
+        return after
+
+    def _push(self, frame: FrameType, value: object) -> None:
+        """Keep the object that is there until its store has run."""
+        entries = self._before.setdefault(get_ident(), [])
+        if entries:  # stores that raised, or those whose code runs this one
+            above: set[int] = set()
+            one = frame.f_back
+            while one is not None:
+                above.add(id(one))
+                one = one.f_back
+            entries[:] = [entry for entry in entries if id(entry[0]) in above]
+        entries.append((frame, value))
+
+    def _pop(self, frame: FrameType) -> object:
+        entries = self._before.get(get_ident())
+        if not entries or entries[-1][0] is not frame:
+            return _UNKNOWN
+        return entries.pop()[1]
+
+    def _check_read(self, site: Site, kind: Kind) -> SiteCheck:
+        def check(depth: int) -> Any:
+            frame = getframe(depth)
+            state = self._state_of(frame)
+            if state is None or self._is_elsewhere(kind, frame):
+                return None
+            value = self.target.read(frame)
+            if value is MISSING:
+                return None
+            return self._tell(frame, site.line, "read", value, value)
+
+        return check
+
+
+def _address(known: object) -> int:
+    ref = getattr(known, "ref", None)
+    value = ref() if ref is not None else None
+    return id(value) if value is not None else 0
