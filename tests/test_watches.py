@@ -1,7 +1,8 @@
 """Watches: exactly the writes that happen are told, on real programs in this process."""
 
-import json
+import os
 import re
+import subprocess
 import textwrap
 import weakref
 from collections.abc import Iterator
@@ -10,14 +11,13 @@ from typing import Any
 
 import pytest
 from debuggee import Debuggee, debuggee_in
+from interpreters import ROOT
+from watch_corpus import LOCALS, NOT, PLACES, check_local, check_place, prepare, seen, watch
 
 from nbdebug import errors
-from nbdebug.engine.evaluate import NamespaceFrame
 from nbdebug.engine.model import Granularity, StepKind
-from nbdebug.engine.value_text import safe_text
 from nbdebug.engine.watch_model import Access, Action, WatchSpec
 from nbdebug.engine.watch_targets import resolve
-from nbdebug.engine.watches import Watch
 
 
 @pytest.fixture
@@ -27,352 +27,28 @@ def program(tmp_path: Path) -> Iterator[Debuggee]:
         yield running
 
 
-def prepare(program: Debuggee, text: str) -> None:
-    """Run a program's definitions, without what its function `main` does."""
-    program.write(textwrap.dedent(text))
-    program.start()
-    program.join()
-    if program.error is not None:
-        raise program.error
-
-
-def watch(program: Debuggee, text: str, *, pending: bool = False, **options: Any) -> Watch:
-    options.setdefault("action", Action.LOG)
-    target = resolve(text, NamespaceFrame(program.namespace), pending=pending)
-    return program.engine.watches.add(target, WatchSpec(**options))
-
-
-def seen(program: Debuggee, watch: Watch) -> list[tuple[str, str, str]]:
-    """Return (mark or text of the line, old, new) of each event."""
-    program.engine.watches.look("the end")
-    return [
-        (
-            program.mark(e.line) if e.path == program.path else e.path or e.kind,
-            e.old_text,
-            e.new_text,
-        )
-        for e in watch.history
-    ]
-
-
-NOT = "<not there>"
-JSON = safe_text(json)
-
-# name -> (program with a function main, what is watched, [(mark, old, new)])
-LOCALS: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
-    "assignment": ("x = 1  # @a\nx = 2  # @b", [("a", NOT, "1"), ("b", "1", "2")]),
-    "augmented": ("x = 1  # @a\nx += 5  # @b", [("a", NOT, "1"), ("b", "1", "6")]),
-    "for": ("for x in range(2):  # @a\n    pass", [("a", NOT, "0"), ("a", "0", "1")]),
-    "with-as": (
-        "import contextlib\nwith contextlib.nullcontext(7) as x:  # @a\n    pass",
-        [("a", NOT, "7")],
-    ),
-    "except-as": (
-        "try:\n    raise KeyError(1)\nexcept KeyError as x:  # @a\n    y = 1  # @b\nz = 2",
-        [("a", NOT, "KeyError(1)"), ("b", "KeyError(1)", NOT)],
-    ),
-    "walrus": (
-        "if (x := 5) > 3:  # @a\n    y = [(x := i) for i in range(2)]  # @b",
-        [("a", NOT, "5"), ("b", "5", "0"), ("b", "0", "1")],
-    ),
-    "unpacking": (
-        "x, y = 1, 2  # @a\ny, x = x, y  # @b\n(a, (x, *b)) = 9, (8, 7)  # @c",
-        [("a", NOT, "1"), ("b", "1", "2"), ("c", "2", "8")],
-    ),
-    "star-unpacking": ("a, *x = 1, 2, 3  # @a", [("a", NOT, "[2, 3]")]),
-    "import": ("import json as x  # @a\nx = 1  # @b", [("a", NOT, JSON), ("b", JSON, "1")]),
-    "delete": (
-        "x = 1  # @a\ndel x  # @b\nx = 2  # @c",
-        [("a", NOT, "1"), ("b", "1", NOT), ("c", NOT, "2")],
-    ),
-    "branch": (
-        "for c in (True, False, True):\n    if c:\n        x = len(str(c))  # @a\n    y = 3",
-        [("a", NOT, "4")],
-    ),
-    "equal values": ("x = 1  # @a\nx = 1\nx = 1.0  # @b", [("a", NOT, "1"), ("b", "1", "1.0")]),
-    "comprehensions that shadow": (
-        (
-            "x = 10  # @a\ny = [x for x in range(3)]\nz = {x: 1 for x in range(2)}\n"
-            "w = [x for q in range(2) for x in range(2) if x]\nx = 11  # @b"
-        ),
-        [("a", NOT, "10"), ("b", "10", "11")],
-    ),
-    "match": (
-        "match {'k': 5}:\n    case {'k': x}:  # @a\n        pass",
-        [("a", NOT, "5")],
-    ),
-    "try": (
-        (
-            "x = 0  # @a\ntry:\n    x = 1  # @b\n    raise ValueError\nexcept ValueError:\n"
-            "    x = 2  # @c\nfinally:\n    x = 3  # @d"
-        ),
-        [("a", NOT, "0"), ("b", "0", "1"), ("c", "1", "2"), ("d", "2", "3")],
-    ),
-    "two on one line": (
-        "x = 1; x = 2  # @a",
-        [("a", NOT, "1"), ("a", "1", "2")],
-    ),
-    "chain": ("x = y = x = 7  # @a", [("a", NOT, "7")]),
-    "nonlocal": (
-        "x = 1  # @a\ndef inner():\n    nonlocal x\n    x = 2  # @b\ninner()\nx = 3  # @c",
-        [("a", NOT, "1"), ("b", "1", "2"), ("c", "2", "3")],
-    ),
-    "another function's": (
-        "x = 1  # @a\ndef shadow():\n    x = 99\nshadow()\nx = 2  # @b",
-        [("a", NOT, "1"), ("b", "1", "2")],
-    ),
-    "objects": (
-        "class A:\n    def __repr__(self):\n        return 'never'\nx = A  # @a\nx = None  # @b",
-        [
-            ("a", NOT, "<class 'program.main.<locals>.A'>"),
-            ("b", "<class 'program.main.<locals>.A'>", "None"),
-        ],
-    ),
-    "in place": (
-        "x = [1]  # @a\nx.append(2)  # @b\nx[0] = 5  # @c\nx += [3]  # @d\nx = x",
-        [
-            ("a", NOT, "[1]"),
-            ("b", "[1]", "[1, 2]"),
-            ("c", "[1, 2]", "[5, 2]"),
-            ("d", "[5, 2]", "[5, 2, 3]"),
-        ],
-    ),
-    "write then exception": (
-        "try:\n    x = 1; raise KeyError  # @a\nexcept KeyError:\n    pass",
-        [("a", NOT, "1")],
-    ),
-    "exec": ("x = 1  # @a\nexec('x = 5')\nx = 2  # @b", [("a", NOT, "1"), ("b", "1", "2")]),
-}
-
-
 @pytest.mark.parametrize("case", LOCALS)
 def test_each_change_of_a_local_is_told_once(program: Debuggee, case: str) -> None:
-    body, expected = LOCALS[case]
-    prepare(program, f"def main():\n{textwrap.indent(body, '    ')}\n")
-    for _ in range(30):
-        program.namespace["main"]()  # specialised code is watched as well
-    watched = watch(program, "main:x")
-    program.namespace["main"]()
-    assert seen(program, watched) == expected
-
-
-# name -> (program, whose function main is run; what is watched; [(mark, old, new)])
-PLACES: dict[str, tuple[str, str, list[tuple[str, str, str]]]] = {
-    "a global of functions": (
-        """
-        x = 3
-        def main():
-            global x
-            x = 4  # @a
-            x = 4
-            del x  # @b
-            x = 5  # @c
-        """,
-        "x",
-        [("a", "3", "4"), ("b", "4", NOT), ("c", NOT, "5")],
-    ),
-    "a local of the same name is another": (
-        """
-        x = 3
-        def main():
-            x = 4
-            class A:
-                x = 5
-            return x, A
-        """,
-        "x",
-        [],
-    ),
-    "exec in the namespace": (
-        """
-        x = 3
-        def main():
-            exec('x = 4', globals())
-            exec('x = 5', globals(), {})
-        """,
-        "x",
-        [("<string>", "3", "4")],
-    ),
-    "another namespace": (
-        """
-        x = 3
-        text = 'x = 1\\nfor i in range(3): x = i'
-        def main():
-            exec(text, {})
-        """,
-        "x",
-        [],
-    ),
-    "what no site sees, at the next store": (
-        """
-        x = 3
-        def main():
-            global x
-            globals()['x'] = 4
-            x = 5  # @a
-        """,
-        "x",
-        [("a", "3", "4"), ("a", "4", "5")],
-    ),
-    "what no site sees, at the end": (
-        """
-        x = 3
-        def main():
-            globals()['x'] = 4
-        """,
-        "x",
-        [("outside", "3", "4")],
-    ),
-    "a generator's": (
-        """
-        x = 0
-        def steps():
-            global x
-            x = 1  # @a
-            yield
-            x = 2  # @b
-        running = steps()
-        next(running)
-        def main():
-            list(running)
-        """,
-        "x",
-        [("b", "1", "2")],
-    ),
-    "an attribute of one object": (
-        """
-        class P:
-            def __init__(self):
-                self.a = 1
-            def set(self, value):
-                self.a = value  # @set
-        p, q = P(), P()
-        def main():
-            q.a = 7
-            p.b = 8
-            p.set(2)
-            q.set(3)
-            p.a += 1  # @add
-            del p.a  # @del
-            p.a = 9  # @again
-        """,
-        "p.a",
-        [("set", "1", "2"), ("add", "2", "3"), ("del", "3", NOT), ("again", NOT, "9")],
-    ),
-    "setattr and __dict__ replaced": (
-        """
-        class P:
-            pass
-        p = P()
-        p.a = 1
-        def main():
-            p.__dict__ = {'a': 2}
-            p.a = 3  # @a
-            setattr(p, 'a', 4)
-        """,
-        "p.a",
-        [("a", "1", "2"), ("a", "2", "3"), ("outside", "3", "4")],
-    ),
-    "a slot": (
-        """
-        class P:
-            __slots__ = ('a', '__weakref__')
-        p = P()
-        p.a = 1
-        def main():
-            p.a = 2  # @a
-            del p.a  # @b
-        """,
-        "p.a",
-        [("a", "1", "2"), ("b", "2", NOT)],
-    ),
-    "a class attribute": (
-        """
-        class P:
-            count = 0
-            def __init__(self):
-                P.count += 1  # @a
-        def main():
-            one = P()
-            one.count = 7
-            P()
-        """,
-        "P.count",
-        [("a", "0", "1"), ("a", "1", "2")],
-    ),
-    "an item of a dict": (
-        """
-        d = {'k': 1}
-        e = {'k': 1}
-        def main():
-            e['k'] = 2
-            d['j'] = 2
-            d['k'] = 3  # @a
-            d.update(k=4)  # @b
-            d.setdefault('k', 5)
-            d |= {'k': 6}  # @c
-            del d['k']  # @d
-            d['k'] = 7  # @e
-            d.pop('k')  # @f
-        """.replace("d |= {'k': 6}", "d.__ior__({'k': 6}); d['x'] = 1"),
-        "d['k']",
-        [
-            ("a", "1", "3"),
-            ("b", "3", "4"),
-            ("c", "4", "6"),
-            ("d", "6", NOT),
-            ("e", NOT, "7"),
-            ("f", "7", NOT),
-        ],
-    ),
-    "an item of a list": (
-        """
-        items = [1, 2, 3]
-        def main():
-            items[0] = 9
-            items[1] = 8  # @a
-            items.insert(0, 0)  # @b
-            items.sort(reverse=True)  # @c
-            items[1:] = [5]  # @d
-        """,
-        "items[1]",
-        [("a", "2", "8"), ("b", "8", "9"), ("c", "9", "8"), ("d", "8", "5")],
-    ),
-    "a whole list": (
-        """
-        items = [1]
-        def main():
-            other = items
-            other.append(2)  # @a
-            len(items)
-            items[0] = 5  # @b
-        """,
-        "items",
-        [("a", "[1]", "[1, 2]"), ("b", "[1, 2]", "[5, 2]")],
-    ),
-    "a value inside of an object": (
-        """
-        class P:
-            pass
-        p = P()
-        p.values = {'a': 1}
-        def main():
-            p.values['a'] = 2  # @a
-            p.values = None  # @b
-        """,
-        "p.values",
-        [("a", "{'a': 1}", "{'a': 2}"), ("b", "{'a': 2}", "None")],
-    ),
-}
+    check_local(program, case)
 
 
 @pytest.mark.parametrize("case", PLACES)
 def test_each_change_of_a_place_is_told_once(program: Debuggee, case: str) -> None:
-    text, what, expected = PLACES[case]
-    prepare(program, text)
-    watched = watch(program, what)
-    program.namespace["main"]()
-    assert seen(program, watched) == expected
+    check_place(program, case)
+
+
+def test_the_corpus_is_told_exactly_on_each_python(each_python: Path) -> None:
+    path = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "tests")))}
+    done = subprocess.run(
+        [str(each_python), str(ROOT / "tests" / "watch_corpus.py")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=path,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"{len(LOCALS) + len(PLACES)} programs on")
 
 
 def test_every_write_is_told_where_that_is_asked_for(program: Debuggee) -> None:
@@ -517,7 +193,7 @@ def test_a_running_loop_is_watched_from_the_middle_on(program: Debuggee) -> None
                 x = 10 + i  # @b
         """,
     )
-    watches: list[Watch] = []
+    watches = []
     program.namespace["main"](lambda: watches.append(watch(program, "x")))
     assert seen(program, watches[0]) == [("a", "1", "2"), ("b", "2", "10"), ("b", "10", "11")]
 
@@ -807,3 +483,90 @@ def test_steps_by_instruction_and_breakpoints_leave_watches_exact(program: Debug
     program.break_at()
     program.finish()
     assert [(event.old, event.new) for event in watched.history] == [(0, 1), (1, 2), (2, 3)]
+
+
+# -- the process
+
+
+def run_program(python: Path, text: str, *options: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [str(python), *options, "-c", textwrap.dedent(text)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=False,
+    )
+
+
+def test_a_script_watches_without_a_kernel_and_exits_clean(each_python: Path) -> None:
+    done = run_program(
+        each_python,
+        """
+        import nbdebug, os, threading
+        x = 0
+        def work(n):
+            global x
+            for i in range(n):
+                x = i
+        seen = nbdebug.watch("x", condition="new == 7")
+        work(10)
+        child = os.fork()
+        if not child:
+            work(10)  # the child runs as without a debugger
+            os._exit(0)
+        os.waitpid(child, 0)
+        threading.Thread(target=work, args=(10,), daemon=True).start()
+        nbdebug.watch("work:i", action="log", condition="new == -1")
+        """,
+    )
+    assert (done.returncode, done.stdout) == (0, "")
+    lines = done.stderr.splitlines()
+    assert lines[0] == "x changed: 6 -> 7 at <string> line 7, in work()"
+    assert set(lines) == {lines[0]} and len(lines) <= 2
+
+
+def test_watches_come_and_go_while_threads_run(each_python: Path) -> None:
+    done = run_program(
+        each_python,
+        """
+        import sys, threading, time
+        sys.setswitchinterval(1e-5)
+        import nbdebug
+        x, stop, results = 0, False, []
+        class P: pass
+        p = P(); p.a = 0
+        d = {"k": 0}
+        def work(n):
+            global x
+            total = 0
+            while not stop:
+                total = 0
+                for i in range(200):
+                    x = i
+                    p.a = [i]
+                    d["k"] = i
+                    total += i
+                results.append(total)
+        def steps():
+            while True:
+                y = yield 1
+        threads = [threading.Thread(target=work, args=(9,)) for _ in range(3)]
+        for one in threads: one.start()
+        told = []
+        end = time.monotonic() + 3
+        texts = ["x", "p.a", "d['k']", "work:total", "work:i"]
+        rounds = 0
+        while time.monotonic() < end:
+            on = "write" if rounds % 5 == 0 else "change"
+            with nbdebug.watch(texts[rounds % 5], call=told.append, hits="<50", on=on):
+                with nbdebug.watch(texts[(rounds + 1) % 5], call=told.append, hits="<50"):
+                    time.sleep(0.002)
+            rounds += 1
+        stop = True
+        for one in threads: one.join()
+        assert set(results) == {19900}, set(results)
+        assert told and rounds > 3
+        """,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

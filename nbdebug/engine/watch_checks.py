@@ -285,7 +285,7 @@ class SiteWatch:
             cls = type(new)
             if not (cls is int or cls is float or cls is str or cls is bool or new is None):
                 return careful(depth + 1)
-            if cls is type(old) and old == new:
+            if old == new and type(old) is cls:
                 return None
             state.value = new
             if test is not None:
@@ -316,7 +316,7 @@ class SiteWatch:
             cls = type(new)
             if not (cls is int or cls is float or cls is str or cls is bool or new is None):
                 return careful(depth + 1)
-            if cls is type(old) and old == new:
+            if old == new and type(old) is cls:
                 return None
             state.value = new
             if test is not None:
@@ -357,7 +357,7 @@ class SiteWatch:
             cls = type(new)
             if not (cls is int or cls is float or cls is str or cls is bool or new is None):
                 return careful(depth + 1)
-            if cls is type(old) and old == new:
+            if old == new and type(old) is cls:
                 return None
             state.value = new
             if test is not None:
