@@ -71,7 +71,7 @@ def why_not() -> str | None:
     try:
         loaded = importlib.import_module("nbdebug.engine._dictwatch")
     except ModuleNotFoundError:
-        return "nbdebug was installed without its compiled part: no compiler was there."
+        return "This nbdebug has no compiled part: the wheel is pure, or no compiler was there."
     except ImportError as error:
         return f"nbdebug's compiled part can't be loaded: {error}."
     try:

@@ -529,7 +529,7 @@ dictwatch.stop()
 def test_without_the_compiled_part_the_reason_is_told(each_python: Path, tmp_path: Path) -> None:
     shutil.copytree(ROOT / "nbdebug", tmp_path / "nbdebug", ignore=shutil.ignore_patterns("*.so"))
     reason = run(each_python, WITHOUT, PYTHONPATH=str(tmp_path))
-    assert reason == "nbdebug was installed without its compiled part: no compiler was there."
+    assert reason.startswith("This nbdebug has no compiled part: ")
 
 
 def test_the_compiled_part_can_be_turned_off(each_python: Path) -> None:
