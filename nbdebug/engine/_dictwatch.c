@@ -28,7 +28,7 @@
 
 typedef struct Watched Watched;
 
-/* One watch: a dict and a key. Lives as long as Python holds it; the registry borrecords it. */
+/* One watch: a dict and a key. Lives as long as Python holds it; the registry borrows it. */
 typedef struct Watch {
     PyObject_HEAD
     PyObject *key;
@@ -555,31 +555,32 @@ record_of(Node *node)
     return (PyObject *)self;
 }
 
+/* The write at `lasti` was told at this offset, and events stay on there. A call may have written as
+   well as a store; after a call the next bytecode may be another one, at the handler of an exception.
+   May run Python: the code that had this place may die, and have weak references. */
 static void
-trust(const Node *node, int told_at)
+trust(PyObject *code, int lasti, int told_at)
 {
-    Site *site = site_of(node->code, node->write.lasti);
-    if (site->code == node->code && site->lasti == node->write.lasti) {
+    Site *site = site_of(code, lasti);
+    if (site->code == code && site->lasti == lasti) {
         site->told_at = told_at;
         return;
     }
-    PyObject *bytecode = PyCode_GetCode((PyCodeObject *)node->code);
+    PyObject *bytecode = PyCode_GetCode((PyCodeObject *)code);
     if (bytecode == NULL) {
         PyErr_Clear();
         return;
     }
-    if (node->write.lasti >= 0 && node->write.lasti < PyBytes_GET_SIZE(bytecode) &&
-        is_store[(unsigned char)PyBytes_AS_STRING(bytecode)[node->write.lasti]]) {
+    if (lasti >= 0 && lasti < PyBytes_GET_SIZE(bytecode) &&
+        is_store[(unsigned char)PyBytes_AS_STRING(bytecode)[lasti]]) {
         PyObject *before = site->code;
-        site->code = Py_NewRef(node->code);
-        site->lasti = node->write.lasti;
-        site->told_at = told_at;
+        *site = (Site){.code = Py_NewRef(code), .lasti = lasti, .told_at = told_at};
         Py_XDECREF(before);
     }
     Py_DECREF(bytecode);
 }
 
-/* The events at this offset go off. */
+/* The events at this offset go off: the next write there arms the code again. */
 static void
 distrust(PyObject *code, int offset)
 {
@@ -598,7 +599,6 @@ take(PyObject *module, PyObject *frame)
         code = (PyObject *)PyFrame_GetCode((PyFrameObject *)frame);
         Py_DECREF(code);
     }
-    /* Making a record may collect garbage and so change the queue: start anew after each. */
     for (Node *node = first_node; node != NULL;) {
         int is_mine = node->write.thread == thread &&
                       (code == NULL || node->write.frame == frame || node->write.frame == NULL);
@@ -607,18 +607,18 @@ take(PyObject *module, PyObject *frame)
             node = node->next;
             continue;
         }
-        if (code != NULL && node->code != NULL)
-            trust(node, PyFrame_GetLasti((PyFrameObject *)frame));
         if (records == NULL && (records = PyList_New(0)) == NULL)
             return NULL;
         PyObject *one = record_of(node);
         int failed = one == NULL || PyList_Append(records, one) < 0;
+        if (!failed && code != NULL && ((Record *)one)->write.frame != NULL)
+            trust(code, ((Record *)one)->write.lasti, PyFrame_GetLasti((PyFrameObject *)frame));
         Py_XDECREF(one);
         if (failed) {
             Py_DECREF(records);
             return NULL;
         }
-        node = first_node;
+        node = first_node; /* `trust` may have run Python, which changes the queue */
     }
     if (records != NULL)
         return records;

@@ -11,7 +11,8 @@ asked for in that way (the frame was left by an exception, events were off for t
 `take` or `drain`; the queue has a limit, and `lost` tells what was above it.
 
 Not seen: a write of the very object that is there already, of which the interpreter tells nobody;
-`o.__dict__ = other`, which leaves the watched dict. A record holds the old value until it is taken.
+`o.__dict__ = other`, which leaves the watched dict. A record holds the frame and both values: keep
+what is needed of it, and not the record. One that waits may come after its handle was closed.
 
 Threads: any may call; at_event and take are for what the calling thread wrote. Source:
 Objects/dictobject.c, Doc/c-api/dict.rst.
@@ -94,7 +95,10 @@ def start(monitor: Monitor) -> None:
     if reason is not None:
         raise errors.NotSupported(reason)
     arming = monitor.arming()
-    native.start()
+    try:
+        native.start()
+    except RuntimeError as error:
+        raise errors.NotSupported(f"Python gives no watcher of dicts: {error}.") from error
     if arming is not None:
         native.arm_with(*arming, _STORES)
     monitor.events_were_set = native.events_were_set
@@ -105,7 +109,8 @@ def start(monitor: Monitor) -> None:
 def stop() -> None:
     """Close every watch, drop the records, and leave the interpreter as it was. Safe at any time.
 
-    For a forked child too, whose parent's records are none of its own.
+    For a forked child too, whose parent's records are none of its own, after the monitor's
+    `forget_parent`: it may have been locked at the fork.
     """
     global _monitor
     if _monitor is None:

@@ -169,8 +169,9 @@ class Monitor:
     def _set(self, code: CodeType, mask: int) -> None:
         assert self.tool_id is not None
         _monitoring.set_local_events(self.tool_id, code, mask)
-        if self.events_were_set is not None:
-            self.events_were_set(code)
+        told = self.events_were_set
+        if told is not None:
+            told(code)
 
     def is_wanted_beyond_breakpoints(self, code: CodeType) -> bool:
         """True if a step or a pause wants lines or instructions of ``code``."""

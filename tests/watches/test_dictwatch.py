@@ -17,6 +17,7 @@ from nbdebug import errors
 from nbdebug.engine import dictwatch
 
 STRESS = ROOT / "tests" / "programs" / "dictwatch_stress.py"
+FUZZ = ROOT / "tests" / "programs" / "dictwatch_fuzz.py"
 
 # A record is shown as its kind, the old and the new value, and the line of `source` that wrote.
 PRELUDE = """
@@ -485,8 +486,8 @@ d = {"k": 0}
 handle = dictwatch.watch(d, "k")
 pid = os.fork()
 if pid == 0:
-    dictwatch.stop()
     monitor.forget_parent()
+    dictwatch.stop()
     d["k"] = 1
     os._exit(0 if handle.closed and not log else 1)
 d["k"] = 2
@@ -497,6 +498,12 @@ log = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), len(log), handle.closed
 
 def test_eight_threads_that_write_one_dict_are_told_of_each_write_once(compiled: Path) -> None:
     assert run(compiled, STRESS.read_text(), "3").startswith("rounds ")
+
+
+def test_watches_come_and_go_at_random_while_threads_run_and_nothing_breaks(
+    compiled: Path,
+) -> None:
+    assert run(compiled, FUZZ.read_text(), "3") == "ends"
 
 
 def test_of_ten_thousand_watches_each_is_told_of_its_own_key(compiled: Path) -> None:
