@@ -151,8 +151,9 @@ def at_event(frame: FrameType) -> "list[Record] | None":
     records = native.take(frame)
     if not records:
         return records
-    if _monitor is not None:
-        _monitor.adopt(frame.f_code, PURPOSE, INSTRUCTION)
+    monitor = _monitor  # another thread may stop all this meanwhile
+    if monitor is not None:
+        monitor.adopt(frame.f_code, PURPOSE, INSTRUCTION)
     return _with_handles(records)
 
 
@@ -233,10 +234,11 @@ def _instances_are_deaf() -> bool:
 
 
 def _adopted(records: "list[Record]") -> "list[Record]":
-    if _monitor is not None:
+    monitor = _monitor
+    if monitor is not None:
         for record in records:
             if record.frame is not None:
-                _monitor.adopt(record.frame.f_code, PURPOSE, INSTRUCTION)
+                monitor.adopt(record.frame.f_code, PURPOSE, INSTRUCTION)
     return _with_handles(records)
 
 
