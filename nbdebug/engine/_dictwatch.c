@@ -102,7 +102,7 @@ static PyObject *get_events, *set_events, *tool_id;
 static long instruction;
 static unsigned char is_store[256]; /* opcodes after which the next one always runs */
 
-static PyObject *absent, *unknown, *kinds[KINDS];
+static PyObject *absent, *unknown, *kinds[KINDS], *watch_type;
 static PyTypeObject *record_type;
 
 /* -- keys */
@@ -963,32 +963,40 @@ static PyMethodDef methods[] = {
     {NULL},
 };
 
+/* What lives as long as the process: made once, also if the module is imported anew. */
 static int
-module_exec(PyObject *module)
+make_statics(PyObject *module)
 {
-    if (PyInterpreterState_Get() != PyInterpreterState_Main() || absent != NULL) {
-        PyErr_SetString(PyExc_ImportError, "only one interpreter of a process can watch dicts");
+    if (absent != NULL)
+        return 0;
+    for (int i = 0; i < KINDS; i++)
+        if ((kinds[i] = PyUnicode_InternFromString(kind_names[i])) == NULL)
+            return -1;
+    watch_type = PyType_FromModuleAndSpec(module, &watch_spec, NULL);
+    record_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &record_spec, NULL);
+    unknown = PyObject_CallNoArgs((PyObject *)&PyBaseObject_Type);
+    if (watch_type == NULL || record_type == NULL || unknown == NULL)
         return -1;
-    }
     for (int i = 0; i < QUEUE_LENGTH; i++) {
         nodes[i].next = free_nodes;
         free_nodes = &nodes[i];
     }
-    for (int i = 0; i < KINDS; i++)
-        if ((kinds[i] = PyUnicode_InternFromString(kind_names[i])) == NULL)
-            return -1;
     absent = PyObject_CallNoArgs((PyObject *)&PyBaseObject_Type);
-    unknown = PyObject_CallNoArgs((PyObject *)&PyBaseObject_Type);
-    PyObject *watch = PyType_FromModuleAndSpec(module, &watch_spec, NULL);
-    record_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &record_spec, NULL);
-    if (absent == NULL || unknown == NULL || watch == NULL || record_type == NULL ||
-        PyModule_AddObjectRef(module, "ABSENT", absent) < 0 ||
-        PyModule_AddObjectRef(module, "UNKNOWN", unknown) < 0 ||
-        PyModule_AddObjectRef(module, "Record", (PyObject *)record_type) < 0 ||
-        PyModule_AddObjectRef(module, "Watch", watch) < 0)
+    return absent ? 0 : -1;
+}
+
+static int
+module_exec(PyObject *module)
+{
+    if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
+        PyErr_SetString(PyExc_ImportError, "it is for a process's main interpreter only");
         return -1;
-    Py_DECREF(watch);
-    return 0;
+    }
+    if (make_statics(module) < 0 || PyModule_AddObjectRef(module, "ABSENT", absent) < 0 ||
+        PyModule_AddObjectRef(module, "UNKNOWN", unknown) < 0 ||
+        PyModule_AddObjectRef(module, "Record", (PyObject *)record_type) < 0)
+        return -1;
+    return PyModule_AddObjectRef(module, "Watch", watch_type);
 }
 
 static PyModuleDef_Slot module_slots[] = {

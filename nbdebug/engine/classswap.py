@@ -16,6 +16,7 @@ import abc
 import gc
 import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, Literal
 
 from nbdebug import errors
@@ -47,11 +48,12 @@ _MISSING = object()
 class AttributeWatch:
     """A watch on ``value.name`` until it is closed or the object is gone.
 
+    Without ``reads`` only writes and deletions are told of, and a read costs less.
     Raises NotSupported with the reason where the object's class can't be changed, or changing it
     would run code of the user's.
     """
 
-    def __init__(self, value: object, name: str, seen: Seen) -> None:
+    def __init__(self, value: object, name: str, seen: Seen, *, reads: bool = True) -> None:
         cls = type(value)
         one_off = _one_offs.get(cls)
         if one_off is None:
@@ -59,7 +61,7 @@ class AttributeWatch:
         self._one_off = one_off
         self._name = name
         self._seen = seen
-        one_off.add(name, seen)
+        one_off.add(name, seen, reads)
 
     @property
     def closed(self) -> bool:
@@ -99,7 +101,7 @@ class _OneOff:
         if refusal is not None:
             raise errors.NotSupported(refusal)
         self.cls = type(value)
-        self._watchers: dict[str, tuple[Seen, ...]] = {}
+        self._watchers: dict[str, list[tuple[Seen, bool]]] = {}
         try:
             self._type = _subclass(self.cls)
             _set_class(value, self._type)
@@ -126,20 +128,19 @@ class _OneOff:
         return None
 
     def has(self, name: str, seen: Seen) -> bool:
-        return any(one is seen for one in self._watchers.get(name, ()))
+        return any(one is seen for one, _ in self._watchers.get(name, ()))
 
-    def add(self, name: str, seen: Seen) -> None:
-        if name not in self._watchers:
-            setattr(self._type, name, self._property(name))
-        self._watchers[name] = (*self._watchers.get(name, ()), seen)
+    def add(self, name: str, seen: Seen, reads: bool) -> None:
+        self._watchers.setdefault(name, []).append((seen, reads))
+        self._renew(name)
 
     def remove(self, name: str, seen: Seen) -> None:
         if not self.has(name, seen):
             return
-        rest = list(self._watchers[name])
-        del rest[next(i for i, one in enumerate(rest) if one is seen)]
+        rest = self._watchers[name]
+        del rest[next(i for i, (one, _) in enumerate(rest) if one is seen)]
         if rest:
-            self._watchers[name] = tuple(rest)
+            self._renew(name)
             return
         del self._watchers[name]
         if self._watchers:
@@ -150,29 +151,45 @@ class _OneOff:
             _set_class(value, self.cls)
         _one_offs.pop(self._type, None)
 
-    def _tell(self, name: str, kind: Kind, old: object, new: object) -> None:
-        for seen in self._watchers.get(name, ()):
+    def _renew(self, name: str) -> None:
+        seen = self._watchers[name]
+        attribute = _Attribute(self.cls, name)
+        readers = tuple(one for one, reads in seen if reads)
+        setattr(self._type, name, _property(attribute, tuple(one for one, _ in seen), readers))
+
+
+def _property(
+    attribute: "_Attribute", watchers: tuple[Seen, ...], readers: tuple[Seen, ...]
+) -> property:
+    # Closed-over names instead of attributes: this runs at every access.
+    read, write, remove = attribute.read, attribute.write, attribute.delete
+
+    def get(value: object) -> object:
+        found = read(value)
+        for seen in readers:
+            seen("read", found, found)
+        return found
+
+    def set_(value: object, new: object) -> None:
+        try:
+            old = read(value)
+        except AttributeError:
+            old = ABSENT
+        write(value, new)
+        kind: Kind = "added" if old is ABSENT else "modified"
+        for seen in watchers:
             seen(kind, old, new)
 
-    def _property(self, name: str) -> property:
-        attribute = _Attribute(self.cls, name)
+    def delete(value: object) -> None:
+        try:
+            old = read(value)
+        except AttributeError:
+            old = ABSENT
+        remove(value)
+        for seen in watchers:
+            seen("deleted", old, ABSENT)
 
-        def get(value: object) -> object:
-            found = attribute.read(value)
-            self._tell(name, "read", found, found)
-            return found
-
-        def set_(value: object, new: object) -> None:
-            old = attribute.present(value)
-            attribute.write(value, new)
-            self._tell(name, "added" if old is ABSENT else "modified", old, new)
-
-        def delete(value: object) -> None:
-            old = attribute.present(value)
-            attribute.delete(value)
-            self._tell(name, "deleted", old, ABSENT)
-
-        return property(get, set_, delete)
+    return property(get if readers else read, set_, delete)
 
 
 _one_offs: "weakref.WeakKeyDictionary[type, _OneOff]" = weakref.WeakKeyDictionary()
@@ -184,13 +201,20 @@ class _Attribute:
     def __init__(self, cls: type, name: str) -> None:
         self._cls, self._name = cls, name
         found = physical.lookup(cls, name)
-        self._raw: Any = found[1] if found is not None else _MISSING
-        self._is_data = found is not None and hasattr(type(self._raw), "__set__")
+        raw: Any = found[1] if found is not None else _MISSING
+        self.read: Callable[[Any], Any]
+        self.write: Callable[[Any, Any], object]
+        self.delete: Callable[[Any], object]
+        if found is not None and hasattr(type(raw), "__set__"):
+            self.read, self.write = raw.__get__, raw.__set__
+            self.delete = partial(_delete_by, raw)  # which may have no __delete__
+        else:
+            self._raw = raw
+            self._entries = _dict_getter(cls)
+            self.read, self.write, self.delete = self._read, self._write, self._delete
 
-    def read(self, value: object) -> object:
-        if self._is_data:
-            return self._raw.__get__(value, self._cls)
-        entries = physical.instance_dict(value)
+    def _read(self, value: object) -> object:
+        entries = self._entries(value)
         if entries is not None and self._name in entries:
             return entries[self._name]
         if self._raw is _MISSING:
@@ -198,26 +222,15 @@ class _Attribute:
         is_method = hasattr(type(self._raw), "__get__")
         return self._raw.__get__(value, self._cls) if is_method else self._raw
 
-    def present(self, value: object) -> object:
-        try:
-            return self.read(value)
-        except AttributeError:
-            return ABSENT
+    def _write(self, value: object, new: object) -> None:
+        self._own(value)[self._name] = new
 
-    def write(self, value: object, new: object) -> None:
-        if self._is_data:
-            self._raw.__set__(value, new)
-        else:
-            self._entries(value)[self._name] = new
-
-    def delete(self, value: object) -> None:
-        if self._is_data:
-            self._raw.__delete__(value)
-        elif self._entries(value).pop(self._name, _MISSING) is _MISSING:
+    def _delete(self, value: object) -> None:
+        if self._own(value).pop(self._name, _MISSING) is _MISSING:
             raise self._missing(value)
 
-    def _entries(self, value: object) -> dict[str, Any]:
-        entries = physical.instance_dict(value)
+    def _own(self, value: object) -> dict[str, Any]:
+        entries = self._entries(value)
         if entries is None:
             raise self._missing(value)
         return entries
@@ -225,6 +238,20 @@ class _Attribute:
     def _missing(self, value: object) -> AttributeError:
         message = f"{physical.name_of(self._cls)!r} object has no attribute {self._name!r}"
         return AttributeError(message, name=self._name, obj=value)
+
+
+def _delete_by(descriptor: Any, value: object) -> None:
+    descriptor.__delete__(value)
+
+
+def _dict_getter(cls: type) -> Callable[[Any], dict[str, Any] | None]:
+    """Return what reads the dictionary of an instance, with the looking up done."""
+    for owner in physical.mro(cls):
+        entry: Any = physical.class_dict(owner).get("__dict__")
+        if physical.is_descriptor(entry):
+            getter: Callable[[Any], dict[str, Any] | None] = entry.__get__
+            return getter
+    return lambda value: None
 
 
 def _subclass(cls: type) -> type:

@@ -81,7 +81,8 @@ def why_not() -> str | None:
         return f"Python gives no watcher of dicts: {error}."
     globals()["native"] = loaded
     _instances_are_deaf()
-    loaded.stop()
+    if _monitor is None:  # another thread may be further
+        loaded.stop()
     return None
 
 

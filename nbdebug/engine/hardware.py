@@ -48,7 +48,7 @@ _CLOCK_MONOTONIC: Final = 1
 _CLOSE_ON_EXEC: Final = 1 << 3
 _DISABLE, _ENABLE = 0x2401, 0x2400
 
-_HEAD, _TAIL = 1024, 1032
+_HEAD, _TAIL = 1024 // 8, 1032 // 8
 _RECORD: Final = struct.Struct("=IHH")
 _SAMPLE: Final = struct.Struct("=IIQ")
 _LOST: Final = struct.Struct("=QQ")
@@ -285,18 +285,21 @@ class _Event:
                 "The kernel gives this user no more memory for hardware watches "
                 f"(perf_event_mlock_kb): {error.strerror}."
             ) from error
+        self._words = memoryview(self._ring).cast("Q")
 
     def has_records(self) -> bool:
-        head, tail = self._counters()
-        return head != tail
+        words = self._words
+        return self._ring is not None and words[_HEAD] != words[_TAIL]
 
     def take(self) -> tuple[list[MemoryHit], int]:
         """Return the hits since the last time, and how many the ring had no room for."""
-        head, tail = self._counters()
-        if head == tail or self._ring is None:
+        if self._ring is None:
+            return [], 0
+        head, tail = self._words[_HEAD], self._words[_TAIL]
+        if head == tail:
             return [], 0
         data = unwrapped(self._ring[mmap.PAGESIZE :], tail, head)
-        struct.pack_into("=Q", self._ring, _TAIL, head)
+        self._words[_TAIL] = head
         records = list(records_in(data))
         hits = [record for record in records if isinstance(record, MemoryHit)]
         return hits, sum(record for record in records if isinstance(record, int))
@@ -308,15 +311,10 @@ class _Event:
 
     def close(self) -> None:
         if self._ring is not None:
+            self._words.release()
             self._ring.close()
             os.close(self.fileno)
             self._ring = None
-
-    def _counters(self) -> tuple[int, int]:
-        if self._ring is None:
-            return 0, 0
-        head, tail = struct.unpack_from("=QQ", self._ring, _HEAD)
-        return head, tail
 
 
 def attributes(span: Span, access: Access) -> bytes:

@@ -106,6 +106,23 @@ def test_reads_writes_and_deletions_are_seen_with_the_old_and_the_new_value(cls:
     assert type(thing) is cls and thing.a == 6
 
 
+def test_reads_are_told_only_to_whom_they_matter() -> None:
+    thing, told = Slotted(), []
+    writes = AttributeWatch(thing, "a", lambda *event: told.append(("writes", *event)), reads=False)
+    assert thing.a == 1
+    reads = AttributeWatch(thing, "a", lambda *event: told.append(("reads", *event)))
+    assert thing.a == 1
+    thing.a = 2
+    reads.close()
+    assert thing.a == 2
+    writes.close()
+    assert told == [
+        ("reads", "read", 1, 1),
+        ("writes", "modified", 1, 2),
+        ("reads", "modified", 1, 2),
+    ]
+
+
 def test_what_is_seen_is_told_on_the_accessing_thread_below_the_writers_frame() -> None:
     thing, callers = Slotted(), []
 

@@ -539,6 +539,35 @@ def test_without_the_compiled_part_the_reason_is_told(each_python: Path, tmp_pat
     assert reason.startswith("This nbdebug has no compiled part: ")
 
 
+def test_the_compiled_part_can_be_imported_anew_and_not_in_a_second_interpreter(
+    compiled: Path,
+) -> None:
+    program = """
+dictwatch.stop()
+for name in [name for name in sys.modules if name.startswith("nbdebug")]:
+    del sys.modules[name]
+from nbdebug.engine import dictwatch
+from nbdebug.engine.monitor import Monitor
+dictwatch.start(Monitor())
+d = {"k": 0}
+handle = dictwatch.watch(d, "k")
+d["k"] = 1
+log = [record.new for record in dictwatch.take()]
+try:
+    import _interpreters as interpreters
+except ImportError:
+    import _xxsubinterpreters as interpreters
+second = interpreters.create()
+said = interpreters.run_string(second, '''if 1:
+    from nbdebug.engine import dictwatch
+    assert "interpreter" in dictwatch.why_not(), dictwatch.why_not()
+''')
+interpreters.destroy(second)
+assert said is None, said
+"""
+    assert logged(compiled, program) == [1]
+
+
 def test_the_compiled_part_can_be_turned_off(each_python: Path) -> None:
     assert "NBDEBUG_PURE is set" in run(each_python, WITHOUT, NBDEBUG_PURE="1")
 
