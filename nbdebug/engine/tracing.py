@@ -185,10 +185,11 @@ class Tracer:
     def _make_on_start(self) -> Callable[[CodeType, int], Any]:
         # As above: with a breakpoint set, this is what each code object of the process costs once.
         bindings, steps, asked = self._bindings, self._stepper.steps, self._asked
-        watches = self._sites.users
+        watches, may_have = self._sites.users, self._sites.may_have
 
         def on_start(code: CodeType, offset: int) -> Any:
-            if code.co_filename in bindings.uninteresting_files and not (steps or asked or watches):
+            known = code.co_filename in bindings.uninteresting_files and not (steps or asked)
+            if known and not (watches and may_have(code)):
                 return DISABLE
             try:
                 return None if self._starts(code, sys._getframe(1)) else DISABLE
@@ -335,4 +336,6 @@ class Tracer:
         cursor = self._breakpoints.cursor
         if cursor is not None and reason is not None:
             reason, hit = self._breakpoints.end_run_to(cursor, reason, hit)
+        if self._sites.users and reason is not None:
+            self._watches.look_at_stop(frame)
         self._stops.stop_here(frame, reason, hit, at_line=at_line, is_calling=is_calling)

@@ -134,12 +134,19 @@ class SiteWatch:
         if self._local is not None:
             return None
         state = self._place
-        value = self.target.read()
-        before = state.value
-        if is_same(before, value):
+        value, before = self.target.read(), state.value
+        if is_same(before, value) or not self._is_from_outside(state, before, value, None):
             return None
         self._remember(state, value)
         return before, value
+
+    def _is_from_outside(
+        self, state: State, known: object, value: object, frame: FrameType | None
+    ) -> bool:
+        """True unless another thread's store may have done it, which will tell of it itself."""
+        if self._table.is_in_flight():
+            return False
+        return state.value is known and is_same(remember(value), self.target.read(frame))
 
     # -- what the table asks
 
@@ -239,7 +246,9 @@ class SiteWatch:
             if known is not value:
                 if known is _UNKNOWN or (is_local and is_plain(value)):
                     self._remember(state, value)
-                elif not is_same(known, value):
+                elif not is_same(known, value) and self._is_from_outside(
+                    state, known, value, frame
+                ):
                     self._remember(state, value)
                     if not is_local or id(value) == _address(known):
                         hit = self._tell(frame, site.line, "outside", known, value)
@@ -285,8 +294,6 @@ class SiteWatch:
             cls = type(new)
             if not (cls is int or cls is float or cls is str or cls is bool or new is None):
                 return careful(depth + 1)
-            if old == new and type(old) is cls:
-                return None
             state.value = new
             if test is not None:
                 try:
@@ -294,6 +301,8 @@ class SiteWatch:
                         return None
                 except Exception:  # told where it is tried again
                     pass
+            if old == new and type(old) is cls:
+                return None
             return tell(getframe(depth), line, "change", old, new)
 
         return check
@@ -316,8 +325,6 @@ class SiteWatch:
             cls = type(new)
             if not (cls is int or cls is float or cls is str or cls is bool or new is None):
                 return careful(depth + 1)
-            if old == new and type(old) is cls:
-                return None
             state.value = new
             if test is not None:
                 try:
@@ -325,6 +332,8 @@ class SiteWatch:
                         return None
                 except Exception:
                     pass
+            if old == new and type(old) is cls:
+                return None
             return tell(getframe(depth), line, "change", old, new)
 
         return check
@@ -357,8 +366,6 @@ class SiteWatch:
             cls = type(new)
             if not (cls is int or cls is float or cls is str or cls is bool or new is None):
                 return careful(depth + 1)
-            if old == new and type(old) is cls:
-                return None
             state.value = new
             if test is not None:
                 try:
@@ -366,6 +373,8 @@ class SiteWatch:
                         return None
                 except Exception:
                     pass
+            if old == new and type(old) is cls:
+                return None
             return tell(frame, line, "change", old, new)
 
         return check

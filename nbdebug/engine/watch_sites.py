@@ -9,6 +9,7 @@ user threads without it, so their values are replaced, not changed.
 import sys
 import weakref
 from collections.abc import Callable, Iterable
+from threading import get_ident
 from types import CodeType, FrameType
 from typing import Any, Protocol
 
@@ -16,7 +17,7 @@ from nbdebug.engine import monitor
 from nbdebug.engine.checks import Hit
 from nbdebug.engine.locks import locked, new_lock
 from nbdebug.engine.monitor import DISABLE, Monitor
-from nbdebug.engine.usercode import is_own
+from nbdebug.engine.usercode import OWN_FOLDER, is_own
 
 PURPOSE = "watch"
 
@@ -137,8 +138,21 @@ class SiteTable:
             if code is not None and user in armed.users:
                 self._monitor.arm(code, PURPOSE, self._mask(armed))
 
+    def may_have(self, code: CodeType) -> bool:
+        """True if ``code`` has sites, or may have some. Takes no lock."""
+        if id(code) in self._armed:
+            return True
+        names, functions = self._by_name, self._by_function
+        is_named = bool(names) and not names.keys().isdisjoint(code.co_names)
+        if functions and not is_named:
+            is_named = not functions.keys().isdisjoint(code.co_qualname.split("."))
+        found = is_named or bool(self._everywhere)
+        return found and not code.co_filename.startswith(OWN_FOLDER)
+
     def starts(self, code: CodeType, frame: FrameType, is_start: bool) -> bool:
         """Look at a frame that starts or resumes; True if the next one of its code matters too."""
+        if not self.may_have(code):
+            return False
         armed = self._armed.get(id(code))
         if armed is None or armed.version != self._version:
             keep = self._look_at(code, frame)
@@ -163,6 +177,17 @@ class SiteTable:
     def has_site(self, code: CodeType, offset: int) -> bool:
         """True if something is checked before this instruction."""
         return offset in self.checks.get(id(code), ())
+
+    def is_in_flight(self) -> bool:
+        """True while another thread has run a store whose check is still to come, or may have."""
+        tops = sys._current_frames()
+        del tops[get_ident()]  # which would refer to itself
+        return any(self._is_at_site(top) for top in tops.values())
+
+    def _is_at_site(self, frame: FrameType | None) -> bool:
+        while frame is not None and is_own(frame):
+            frame = frame.f_back
+        return frame is not None and self.has_site(frame.f_code, frame.f_lasti)
 
     def forget_parent(self) -> None:
         """In a forked child: another thread may have held the lock at the fork."""

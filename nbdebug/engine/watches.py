@@ -316,6 +316,11 @@ class Watches:
             if not watch.why_ended:
                 watch.look(where)
 
+    def look_at_stop(self, frame: FrameType) -> None:
+        """Do what `look` does, before a stop in ``frame``."""
+        place = self.reports.place(frame.f_code.co_filename, frame.f_lineno or 0)
+        self.look(f"the stop at {place}")
+
     def forget_parent(self) -> None:
         """In a forked child: nothing is watched."""
         self._lock = new_lock()
