@@ -556,7 +556,7 @@ def test_sources_and_modules(here: Kernel) -> None:
         ("setVariable", {"variablesReference": 1, "name": "x", "value": "1"}, "not-stopped"),
         ("restart", {"program": "x.py"}, "not-supported"),
         ("restartFrame", {"frameId": 1}, "not-supported"),
-        ("dataBreakpointInfo", {"name": "x"}, "not-supported"),
+        ("dataBreakpointInfo", {"name": "x", "asAddress": True}, "no-address-watch"),
         ("nbdebug/nothing", {}, "unknown-command"),
         ("setExceptionBreakpoints", {"filters": ["raised"]}, "not-supported"),
         ("terminate", {}, "not-stopped"),

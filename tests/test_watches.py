@@ -17,7 +17,7 @@ from watch_corpus import LOCALS, NOT, PLACES, check_local, check_place, prepare,
 from nbdebug import errors
 from nbdebug.engine.model import Granularity, StepKind
 from nbdebug.engine.watch_model import Access, Action, WatchSpec
-from nbdebug.engine.watch_targets import resolve
+from nbdebug.engine.watch_targets import Target, resolve
 
 
 @pytest.fixture
@@ -402,6 +402,43 @@ def test_what_is_unwatched_costs_and_tells_nothing(program: Debuggee) -> None:
     program.namespace["main"](3)
     assert not watched.history
     assert not program.engine.watches.table.checks
+
+
+def test_a_watch_of_one_frame_ends_when_an_exception_leaves_it(program: Debuggee) -> None:
+    program.client.attached = True
+    program.write(
+        "def f():\n    x = 1  # @set\n    raise KeyError  # @raise\n"
+        "try:\n    f()\nexcept KeyError:\n    pass\n"
+    )
+    program.break_at("raise")
+    program.run_to_stop()
+    target = resolve("x", program_frame(program))
+    watched = program.engine.watches.add(target, WatchSpec(action=Action.LOG))
+    program.finish()
+    assert watched.info().state == "ended: its frame, of f, has ended"
+
+
+def test_a_better_mechanism_is_taken_where_it_is_offered(program: Debuggee) -> None:
+    prepare(program, COUNTER)
+    asked = []
+
+    def decline(target: Target, accesses: frozenset[Access], tell: object) -> str:
+        asked.append((target.text, accesses))
+        return "It isn't there."
+
+    program.engine.watches.offers.append(decline)
+    info = watch(program, "x").info()
+    assert (info.mechanism, info.why_not) == ("store sites", "It isn't there.")
+    assert asked == [("x", frozenset((Access.CHANGE,)))]
+
+
+def test_numbers_of_numpy_are_kept_as_numbers(program: Debuggee) -> None:
+    pytest.importorskip("numpy", reason="numpy isn't installed for this Python")
+    text = "import numpy as np\nx = 0\ndef main():\n    global x\n    x = np.float64(0.5)\n"
+    prepare(program, text)
+    watched = watch(program, "x")
+    program.namespace["main"]()
+    assert [(type(event.new), event.new_text) for event in watched.history] == [(float, "0.5")]
 
 
 # -- what can't be watched

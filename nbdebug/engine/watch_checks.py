@@ -12,7 +12,7 @@ from types import CodeType, FrameType
 from typing import Any
 
 from nbdebug import compat
-from nbdebug.engine.checks import Hit
+from nbdebug.engine.mechanisms import Tell
 from nbdebug.engine.monitor import DISABLE
 from nbdebug.engine.store_sites import (
     Kind,
@@ -26,8 +26,6 @@ from nbdebug.engine.watch_sites import SiteCheck, SiteTable
 from nbdebug.engine.watch_targets import ItemTarget, LocalTarget, NamespaceTarget, Target
 from nbdebug.engine.watch_values import MISSING, is_container, is_plain, is_same, remember
 
-Tell = Callable[[FrameType, int, str, object, object], Hit | None]
-"""Called with the frame, the line of the site, the kind, the old and the new value."""
 Test = Callable[[object, object], Any]
 
 _LOOKS = 1000
@@ -301,7 +299,7 @@ class SiteWatch:
                         return None
                 except Exception:  # told where it is tried again
                     pass
-            if old == new and type(old) is cls:
+            if type(old) is cls and is_same(old, new):
                 return None
             return tell(getframe(depth), line, "change", old, new)
 
@@ -332,7 +330,7 @@ class SiteWatch:
                         return None
                 except Exception:
                     pass
-            if old == new and type(old) is cls:
+            if type(old) is cls and is_same(old, new):
                 return None
             return tell(getframe(depth), line, "change", old, new)
 
@@ -373,7 +371,7 @@ class SiteWatch:
                         return None
                 except Exception:
                     pass
-            if old == new and type(old) is cls:
+            if type(old) is cls and is_same(old, new):
                 return None
             return tell(frame, line, "change", old, new)
 
