@@ -293,6 +293,17 @@ def test_a_watch_that_raises_does_so_in_the_writer(program: Debuggee) -> None:
     assert program.namespace["x"] == 3
 
 
+def test_a_watch_raises_at_a_breakpoint_as_well(program: Debuggee) -> None:
+    program.client.attached = True
+    program.write("x = 0\ndef f(n):\n    global x\n    x = n\n    y = x  # @after\nf(0)\nf(1)\n")
+    program.break_at("after")
+    program.run_to_stop()
+    target = resolve("x", program_frame(program))
+    program.engine.watches.add(target, WatchSpec(action=Action.RAISE))
+    with pytest.raises(errors.DataChanged, match="x changed: 0 -> 1"):
+        program.finish()
+
+
 def test_a_function_that_raises_is_told_once_and_harms_nobody(program: Debuggee) -> None:
     prepare(program, COUNTER)
     other = watch(program, "x")
@@ -340,6 +351,25 @@ def test_a_watch_stops_right_after_the_write(program: Debuggee) -> None:
     assert program.stop.description == "x changed: 3 -> 4 at program.py line 4, in fit()"
     assert program.evaluate("x") == "4"
     program.finish()
+
+
+def test_a_step_and_a_breakpoint_after_the_write_are_one_stop_with_it(program: Debuggee) -> None:
+    program.client.attached = True
+    program.write(
+        "x = 0\ndef f(n):\n    global x\n    x = n  # @write\n    y = x  # @after\n    return y\n"
+        "f(1)\nf(2)\n"
+    )
+    program.break_at("write")
+    program.run_to_stop()
+    target = resolve("x", program_frame(program))
+    watched = program.engine.watches.add(target, WatchSpec())
+    assert program.next() == "after"
+    assert program.stop is not None and program.stop.reason == "data breakpoint"
+    [info] = program.break_at("after")
+    assert program.resume_to_stop() == "after"
+    assert program.stop.breakpoint_ids == (watched.id, info.id)
+    program.finish()
+    assert [event.new for event in watched.history] == [1, 2]
 
 
 def test_a_local_of_one_frame_is_watched_until_that_frame_ends(program: Debuggee) -> None:

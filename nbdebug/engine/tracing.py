@@ -23,6 +23,7 @@ from nbdebug.engine.stops import PURPOSE as PAUSE
 from nbdebug.engine.stops import Stops
 from nbdebug.engine.threads import Threads
 from nbdebug.engine.usercode import UserCode
+from nbdebug.engine.watch_sites import merged
 from nbdebug.engine.watches import Watches
 
 _ARRIVAL = "arrival"
@@ -124,6 +125,13 @@ class Tracer:
                 hit = Hit((*hit.ids, *arrival[1].ids), hit.error)
         step = self._stepper.step_of(ident)
         steps_here = step is not None and self._stepper.stops_at_line(step, frame, line)
+        if hit is None and not steps_here and ident not in self._asked:
+            return
+        # What the line before has written is told with this stop, not with another one after it.
+        written = self._sites.written_before(frame)
+        if written is not None:
+            self._raise_for(written)
+            reason, hit = StopReason.DATA_BREAKPOINT, merged(written, hit)
         if hit is not None and self._threads.is_user(ident):
             self._stop(frame, reason, hit, at_line=True)
         elif ident in self._asked:
@@ -168,9 +176,8 @@ class Tracer:
             if not (self._stepper.steps or self._asked):
                 return DISABLE
             hit = None
-        if hit is not None and hit.raises is not None:
-            self._raised[get_ident()] = hit.raises
-            raise hit.raises
+        if hit is not None:
+            self._raise_for(hit)
         ident = get_ident()
         step = self._stepper.step_of(ident)
         steps_here = step is not None and self._stepper.stops_at_instruction(step, frame)
@@ -181,6 +188,12 @@ class Tracer:
         elif steps_here:
             self._stop(frame, StopReason.STEP)
         return None
+
+    def _raise_for(self, hit: Hit) -> None:
+        """Raise in the user's code what a watch is to raise there."""
+        if hit.raises is not None:
+            self._raised[get_ident()] = hit.raises
+            raise hit.raises
 
     def _make_on_start(self) -> Callable[[CodeType, int], Any]:
         # As above: with a breakpoint set, this is what each code object of the process costs once.

@@ -75,6 +75,7 @@ class SiteTable:
         self._monitor = monitor_
         self._is_users = is_users
         self._armed: dict[int, _Armed] = {}
+        self._ahead: dict[int, frozenset[int]] = {}  # id of code -> offsets for `written_before`
         self._by_name: dict[str, list[SiteUser]] = {}
         self._by_function: dict[str, list[SiteUser]] = {}
         self._everywhere: list[SiteUser] = []
@@ -178,6 +179,20 @@ class SiteTable:
         """True if something is checked before this instruction."""
         return offset in self.checks.get(id(code), ())
 
+    def written_before(self, frame: FrameType) -> Hit | None:
+        """Check what ``frame``, a caller, has just written, ahead of its INSTRUCTION event.
+
+        The event then finds nothing new. A read, which would be told twice, is left to it.
+        """
+        key, offset = id(frame.f_code), frame.f_lasti
+        if offset in self._ahead.get(key, ()):
+            check, depth = self.checks[key][offset], 1
+            while sys._getframe(depth) is not frame:
+                depth += 1
+            hit = check(depth + 1)
+            return None if hit is DISABLE else hit
+        return None
+
     def is_in_flight(self) -> bool:
         """True while another thread has run a store whose check is still to come, or may have."""
         tops = sys._current_frames()
@@ -275,6 +290,9 @@ class SiteTable:
         armed.version = self._version
         self._armed[key] = armed
         self.checks[key] = {offset: _joined(found) for offset, found in ranked.items()}
+        self._ahead[key] = frozenset(
+            offset for offset, found in ranked.items() if all(rank == 0 for rank, _ in found)
+        )
         self._monitor.arm(code, PURPOSE, self._mask(armed))
 
     def _mask(self, armed: _Armed) -> int:
@@ -288,6 +306,7 @@ class SiteTable:
     def _forget(self, key: int) -> None:
         # Called by the collector too, on any thread, even while that thread holds the lock.
         self._armed.pop(key, None)
+        self._ahead.pop(key, None)
         self.checks.pop(key, None)
 
 
@@ -306,6 +325,13 @@ def _joined(found: list[tuple[int, SiteCheck]]) -> SiteCheck:
         return joined_hit(hits)
 
     return check_all
+
+
+def merged(written: Hit, hit: Hit | None) -> Hit:
+    """Return one hit of a watch and of what stops at the same place for a reason of its own."""
+    if hit is None:
+        return written
+    return Hit((*written.ids, *hit.ids), hit.error or written.error, sentence=written.sentence)
 
 
 def joined_hit(hits: list[Hit]) -> Hit | None:
