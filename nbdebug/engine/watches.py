@@ -289,13 +289,6 @@ class Watches:
                 self._remove(watch)
         return kept
 
-    def get(self, id_: int) -> Watch:
-        """Return a watch. Raises UnknownWatch."""
-        watch = self._all.get(id_)
-        if watch is None:
-            raise errors.UnknownWatch(f"There is no watch {id_}.")
-        return watch
-
     def named(self, text: str) -> list[Watch]:
         """Return the watches of what the user wrote, or of the id. Raises UnknownWatch."""
         found = [w for w in list(self._all.values()) if w.target.text == text or str(w.id) == text]
