@@ -35,5 +35,6 @@ build: setup ## the wheel and the sdist, in dist/
 
 clean: ## remove all that was made here
 	@rm -rf .venv .venvs .build dist artifacts nbdebug/labextension labextension/lib labextension/node_modules
+	@rm -f nbdebug/engine/*.so
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	@rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -17,7 +17,7 @@ def main() -> None:
     folder = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     sys.path.insert(0, folder)
     from nbdebug import run
-    from nbdebug.dap import children
+    from nbdebug.dap import children, process_starts
 
     # Where the interpreter puts none of its own, the program's folder mustn't take a place.
     sys.path.remove(folder)
@@ -29,7 +29,7 @@ def main() -> None:
     if (why := run.unreadable(target)) is not None:
         sys.stderr.write(f"{why}\n")
         sys.exit(2)
-    ended = children.begin(children.Orders.parse(orders), target.name)
+    ended = children.begin(process_starts.Orders.parse(orders), target.name)
     run.run(target, ended)
 
 

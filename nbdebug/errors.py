@@ -93,6 +93,38 @@ class SourceUnavailable(ClientError):
     advice = "The file may have been removed, or the code was made without a source."
 
 
+class NoException(ClientError):
+    """The thread isn't stopped at an exception."""
+
+    slug = "no-exception"
+    id = 111
+    advice = "Set an exception filter, and ask while a thread is stopped by it."
+
+
+class NoFailure(ClientError):
+    """No traceback is there to be looked at."""
+
+    slug = "no-failure"
+    id = 112
+    advice = "Run the cell that fails, then ask again."
+
+
+class IsOver(ClientError):
+    """The code that is looked at has ended, and can't be moved."""
+
+    slug = "is-over"
+    id = 113
+    advice = "`continue` ends the look at it; set a breakpoint and run the cell again to step."
+
+
+class UnknownFilter(ClientError):
+    """No exception filter has this id."""
+
+    slug = "unknown-filter"
+    id = 114
+    advice = "The filters are `raised`, `uncaught` and `userUnhandled`."
+
+
 class BadBreakpoint(ClientError):
     """A breakpoint that can never work as written."""
 
@@ -115,6 +147,14 @@ class BadHitCondition(BadBreakpoint):
     slug = "bad-hit-condition"
     id = 122
     advice = "Write a number, or one of >, >=, ==, <, <=, % before a number: `5`, `>=5`, `%10`."
+
+
+class BadExceptionCondition(BadBreakpoint):
+    """An exception filter's condition that can't be read."""
+
+    slug = "bad-exception-condition"
+    id = 127
+    advice = "Write classes, an expression, or both: `KeyError, pkg.Error if exception.args`."
 
 
 class NoCodeAtLine(BadBreakpoint):

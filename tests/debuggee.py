@@ -73,7 +73,7 @@ class Debuggee:
     def __init__(self, folder: Path) -> None:
         self.client = Client()
         self.engine = Engine(self.client)
-        self.engine.user_code.configure(cells=(str(folder),), internal_files=frozenset({__file__}))
+        self.engine.user_code.configure(cells=(str(folder),), host=(__file__,))
         self.folder = folder
         self.path = ""
         self.lines: list[str] = []

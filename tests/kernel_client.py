@@ -52,6 +52,7 @@ class Kernel:
         self.streams: dict[str, str] = {}
         self.executing = ""
         self.stop: Json = {}
+        self._idle: set[str] = set()
 
     # -- cells
 
@@ -73,8 +74,10 @@ class Kernel:
             return bool(reply) and message_id in self._idle
 
         while not ended():
-            self._pump()
-            with_reply = self._shell_reply(message_id)
+            is_idle = message_id in self._idle
+            if not is_idle:
+                self._pump()
+            with_reply = self._shell_reply(message_id, 0.2 if is_idle else 0)
             if with_reply is not None:
                 reply = with_reply
         return {**reply, "output": self.streams.get(message_id, "")}
@@ -218,11 +221,9 @@ class Kernel:
 
     # -- inside
 
-    _idle: set[str]
-
-    def _shell_reply(self, message_id: str) -> Json | None:
+    def _shell_reply(self, message_id: str, timeout_s: float) -> Json | None:
         try:
-            message = self.client.get_shell_msg(timeout=0)
+            message = self.client.get_shell_msg(timeout=timeout_s)
         except queue.Empty:
             return None
         if message["parent_header"].get("msg_id") != message_id:
@@ -231,7 +232,6 @@ class Kernel:
         return content
 
     def _pump(self) -> None:
-        self._idle = getattr(self, "_idle", set())
         try:
             message = self.client.get_iopub_msg(timeout=0.2)
         except queue.Empty:

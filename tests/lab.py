@@ -300,6 +300,11 @@ class Notebook:
         """Press a button of the call stack's toolbar, such as Continue or Next."""
         self.page.locator(f'#jp-debugger-sidebar jp-button[title^="{title}"]').first.click()
 
+    def choose_exception_filter(self, name: str) -> None:
+        """Choose in the menu of the breakpoints' toolbar."""
+        self.page.locator("#jp-debugger-sidebar jp-button.jp-PauseOnExceptions").click()
+        self.page.locator(".lm-Menu-item", has_text=name).click()
+
     @property
     def console(self) -> Locator:
         return self.page.locator(".jp-DebugConsole")

@@ -465,3 +465,19 @@ def test_code_objects_with_conditions_are_let_go(program: Debuggee) -> None:
     program.namespace.clear()
     gc.collect()
     assert len(program.engine.breakpoints.bindings.line_checks) <= 2
+
+
+def test_a_breakpoint_near_the_limit_of_recursion_passes_and_the_debugger_stays(
+    program: Debuggee,
+) -> None:
+    program.write(
+        "deepest = n = 0\ndef down(n):\n    global deepest\n    deepest = n  # @n\n"
+        "    down(n + 1)\ndef dive():\n    try:\n        down(1)\n    except RecursionError:\n"
+        "        pass\n    return deepest\nfree = dive()\nx = 1  # @x\nwatched = dive()\n"
+    )
+    program.break_at("n", "x", condition="n is None or n == 0")
+    assert program.run_to_stop() == "x"
+    names = program.finish()
+    assert names["free"] - names["watched"] < 20
+    assert program.engine.is_started
+    assert not program.client.outputs

@@ -127,6 +127,35 @@ def test_the_panel_stops_shows_steps_evaluates_and_goes_on(
     assert notebook.errors == []
 
 
+def test_an_uncaught_error_stops_live_and_postmortem_opens_it_again(
+    open_notebook: OpenNotebook,
+) -> None:
+    failing = "def share(total, people):\n    return total / people\n\nprint(share(12, 0))"
+    notebook = open_notebook([LOAD, failing, "%postmortem"])
+    notebook.run(0, count=1)
+    notebook.open_debugger()
+    notebook.choose_exception_filter("uncaught")
+
+    notebook.start(1)
+    notebook.wait_for_stop("    return total / people")
+    expect(notebook.frames).to_have_text(["shareCell [*]:2", "<module>Cell [*]:4"])
+    expect(notebook.variable("people")).to_have_text("people" + "0")
+    expect(notebook.variable("(exception)")).to_have_text("(exception)" + "ZeroDivisionError")
+    keep_screenshot(notebook.page, "exception-stopped")
+    notebook.press("Continue")
+    notebook.wait_for_end_of_stop()
+    expect(notebook.output(1)).to_contain_text("ZeroDivisionError: division by zero")
+
+    notebook.start(2)
+    notebook.wait_for_stop("    return total / people")
+    expect(notebook.frames).to_have_text(["shareCell [2]:2", "<module>Cell [2]:4"])
+    expect(notebook.variable("total")).to_have_text("total" + "12")
+    keep_screenshot(notebook.page, "post-mortem")
+    notebook.press("Continue")
+    notebook.wait_for_end_of_stop()
+    notebook.wait_until_ran(2, count=3)
+
+
 def test_loading_takes_over_from_the_stock_debugger_and_keeps_its_breakpoints(
     open_notebook: OpenNotebook, server: LabServer
 ) -> None:

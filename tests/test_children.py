@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from script import LIMIT_S, Client, Script, debugging, running
 
-from nbdebug.dap.children import _program_at
+from nbdebug.dap.process_starts import program_at
 
 CHILD = """\
 import sys
@@ -36,6 +36,13 @@ print(subprocess.run([sys.executable, "-um", "child", "x"], stdout=subprocess.PI
     "posix_spawn": """\
 import os, sys
 pid = os.posix_spawn(sys.executable, [sys.executable, "child.py", "a"], os.environ)
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+""",
+    "fork_and_exec": """\
+import os, sys
+pid = os.fork()
+if not pid:
+    os.execv(sys.executable, [sys.executable, "child.py", "b"])
 print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 """,
     "spawn_and_exec": """\
@@ -123,7 +130,7 @@ def test_a_child_is_a_session_of_its_own_and_ends_as_without(tmp_path: Path, way
     (tmp_path / "child.py").write_text(CHILD)
     with following(tmp_path, PARENT[way]) as (script, client):
         child = client.child()
-        if way == "spawn_and_exec":  # the fork is one, and what it executes another
+        if way.endswith("exec"):  # the fork is one, and what it executes another
             child.request("configurationDone")  # whose answer may come too late
             child = client.child()
         stop_in_child(child, str(tmp_path / "child.py"), CHILD)
@@ -233,7 +240,7 @@ def test_a_child_whose_client_doesnt_come_runs_on_and_says_so(tmp_path: Path) ->
     ],
 )
 def test_a_python_command_line_is_read(line: str, flags: int, program: list[str]) -> None:
-    found = _program_at([word.encode() for word in line.split()])
+    found = program_at([word.encode() for word in line.split()])
     assert found == (flags, [word.encode() for word in program])
 
 
@@ -241,7 +248,7 @@ def test_a_python_command_line_is_read(line: str, flags: int, program: list[str]
     "line", ["python", "python -", "python -V", "python --version", "python -i x.py", "python -m"]
 )
 def test_a_python_without_a_program_is_left_alone(line: str) -> None:
-    assert _program_at([word.encode() for word in line.split()]) is None
+    assert program_at([word.encode() for word in line.split()]) is None
 
 
 def test_children_work_on_every_python(tmp_path: Path, each_python: Path) -> None:

@@ -27,9 +27,9 @@ def test_the_demo_shows_everything_and_says_where_to_go_on() -> None:
     assert lines[-3:] == [
         "All of this happened in a real kernel.",
         "The same with gutter and panel, in JupyterLab:  make lab",
-        "To come: data watches, and a look into other processes.",
+        "To come: a look into other processes.",
     ]
-    assert sum(line[:1].isdigit() for line in lines) == 6, "six acts"
+    assert sum(line[:1].isdigit() for line in lines) == 7, "seven acts"
     assert "\x1b" not in done.stdout, "colours, although this is no terminal"
 
 

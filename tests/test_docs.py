@@ -15,7 +15,7 @@ from interpreters import ROOT
 from kernel_client import running_kernel
 
 import nbdebug
-from nbdebug.dap import messages
+from nbdebug.dap import arguments as a
 from nbdebug.dap.requests import REQUESTS, Request
 from nbdebug.engine import stepping
 from nbdebug.errors import NbdebugError
@@ -90,7 +90,7 @@ def protocol() -> str:
 def properties(shape: type[Any]) -> list[str]:
     """Return a message's properties, in DAP's spelling, with ? where one may be left out."""
     return [
-        (field.metadata.get("name") or messages._camel(field.name))
+        (field.metadata.get("name") or a._camel(field.name))
         + ("" if field.default is dataclasses.MISSING else "?")
         for field in dataclasses.fields(shape)
     ]
@@ -127,7 +127,7 @@ def test_what_the_kernel_answers_otherwise_has_the_same_arguments_and_capabiliti
 def test_protocol_md_has_the_shapes_inside_of_arguments(protocol: str) -> None:
     for name, cell in rows(protocol, "shape"):
         [shape] = code_words(name)
-        assert code_words(cell) == properties(getattr(messages, shape))
+        assert code_words(cell) == properties(getattr(a, shape))
     hints = [get_type_hints(request.arguments).values() for request in ALL_REQUESTS.values()]
     used = {shape.__name__ for one in hints for hint in one for shape in shapes_in(hint)}
     assert used == {code_words(name)[0] for name, _ in rows(protocol, "shape")}

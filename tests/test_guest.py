@@ -395,6 +395,21 @@ def test_a_restart_request_is_refused_and_the_stop_stays(pair: Pair) -> None:
     kernel = pair.ours
     kernel.break_at(CELL, "b")
     kernel.run_to_stop(CELL)
-    assert kernel.refuse("restart") == "unknown-command"
+    assert kernel.refuse("restart") == "not-supported"
     assert kernel.where() == ("f", 2)
     assert kernel.resume()["output"] == "r is 6\n"
+
+
+def test_without_a_client_a_call_of_breakpoint_reaches_its_hook_from_the_caller() -> None:
+    with running_kernel(enable=False) as kernel:
+        kernel.run(
+            "import sys\ncalls = []\n"
+            "sys.breakpointhook = lambda: calls.append(sys._getframe(1).f_code.co_name)\n"
+            "def f():\n    breakpoint()\n"
+        )
+        assert kernel.run("f(); calls")["output"] == "['f']"
+        kernel.enable()
+        kernel.run_to_stop("f()")
+        assert kernel.resume()["status"] == "ok"
+        kernel.ask("disconnect")
+        assert kernel.run("f(); calls")["output"] == "['f', 'f']"

@@ -1,14 +1,16 @@
-"""`python -m nbdebug install` and `uninstall`, on real kernelspec folders."""
+"""`python -m nbdebug install` and `uninstall`, on real kernelspec folders; and the wheels."""
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import zipfile
 from importlib import metadata
 from pathlib import Path
 
 import pytest
-from interpreters import ROOT
+from interpreters import ROOT, THIS_VERSION
 
 from nbdebug import _version
 from nbdebug.__main__ import main
@@ -158,3 +160,101 @@ finally:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
+
+
+# -- wheels: the pure one, and the one with the compiled part
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What an sdist has, with a labextension that npm needn't build."""
+    folder = tmp_path_factory.mktemp("sources")
+    left_out = shutil.ignore_patterns("__pycache__", "*.so", "labextension")
+    for name in ("nbdebug", "tools"):
+        shutil.copytree(ROOT / name, folder / name, ignore=left_out)
+    for name in ("pyproject.toml", "hatch_build.py", "install.json", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, folder / name)
+    (folder / "nbdebug" / "labextension").mkdir()
+    (folder / "nbdebug" / "labextension" / "package.json").write_text("{}")
+    return folder
+
+
+def build_wheel(
+    sources: Path, to: Path, **variables: str
+) -> tuple[subprocess.CompletedProcess[str], list[Path]]:
+    """Build as pip would, with the hatchling that is here; return the run and the wheels."""
+    program = f"from hatchling.build import build_wheel; build_wheel({str(to)!r})"
+    dropped = ("NBDEBUG_BUILD_EXT", "NBDEBUG_REQUIRE_ALL", "CC")
+    environment = {name: value for name, value in os.environ.items() if name not in dropped}
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=sources,
+        env=environment | variables,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    return done, sorted(to.glob("*.whl"))
+
+
+def compiled_in(wheel: Path) -> list[str]:
+    names = zipfile.ZipFile(wheel).namelist()
+    assert "nbdebug/engine/dictwatch.py" in names and not any(n.endswith(".c") for n in names)
+    return [name for name in names if name.endswith(".so")]
+
+
+def test_a_wheel_is_pure_and_no_compiler_is_called_unless_it_is_asked_for(
+    sources: Path, tmp_path: Path
+) -> None:
+    done, [wheel] = build_wheel(sources, tmp_path, CC="/no/compiler")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert wheel.name.endswith("-py3-none-any.whl") and not compiled_in(wheel)
+
+
+def test_a_wheel_with_the_compiled_part_is_this_platforms_and_it_works_installed(
+    sources: Path, tmp_path: Path
+) -> None:
+    if not any(map(shutil.which, ("cc", "gcc", "clang"))):
+        pytest.skip("no C compiler here")
+    done, [wheel] = build_wheel(sources, tmp_path, NBDEBUG_BUILD_EXT="1")
+    assert (done.returncode, done.stderr) == (0, "")
+    tag = "cp" + THIS_VERSION.replace(".", "")
+    assert f"-{tag}-{tag}-" in wheel.name
+    [compiled] = compiled_in(wheel)
+    assert compiled.startswith("nbdebug/engine/_dictwatch.")
+    installed = tmp_path / "installed"
+    zipfile.ZipFile(wheel).extractall(installed)
+    program = (
+        "from nbdebug.engine import dictwatch as d\n"
+        "print(d.why_not(), d.__file__, d.native.__file__)"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-P", "-c", program],
+        env=os.environ | {"PYTHONPATH": str(installed)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    ).stdout.split()
+    assert shown[0] == "None" and all(str(installed) in path for path in shown[1:])
+
+
+@pytest.mark.parametrize("compiler", ["/no/compiler", "false"])
+def test_a_wheel_falls_back_to_pure_with_one_line_where_the_compiler_fails(
+    sources: Path, tmp_path: Path, compiler: str
+) -> None:
+    done, [wheel] = build_wheel(sources, tmp_path, NBDEBUG_BUILD_EXT="1", CC=compiler)
+    assert done.returncode == 0 and not compiled_in(wheel)
+    assert wheel.name.endswith("-py3-none-any.whl")
+    [line] = done.stderr.splitlines()
+    assert line.startswith("nbdebug: a pure wheel, without the compiled part: ")
+
+
+def test_where_the_compiled_part_is_required_a_failing_compiler_fails_the_build(
+    sources: Path, tmp_path: Path
+) -> None:
+    asked = {"NBDEBUG_BUILD_EXT": "1", "NBDEBUG_REQUIRE_ALL": "1", "CC": "false"}
+    done, wheels = build_wheel(sources, tmp_path, **asked)
+    assert done.returncode != 0 and not wheels
+    assert "nbdebug: the compiled part can't be built: " in done.stderr

@@ -558,7 +558,8 @@ def test_sources_and_modules(here: Kernel) -> None:
         ("restartFrame", {"frameId": 1}, "not-supported"),
         ("dataBreakpointInfo", {"name": "x", "asAddress": True}, "no-address-watch"),
         ("nbdebug/nothing", {}, "unknown-command"),
-        ("setExceptionBreakpoints", {"filters": ["raised"]}, "not-supported"),
+        ("setExceptionBreakpoints", {"filters": ["sometimes"]}, "unknown-filter"),
+        ("exceptionInfo", {"threadId": 1}, "no-exception"),
         ("terminate", {}, "not-stopped"),
         ("source", {}, "bad-arguments"),
     ],
@@ -749,7 +750,7 @@ def test_a_bare_line_number_is_a_line_of_this_cell(here: Kernel) -> None:
 
 
 def test_every_magic_has_help_with_examples(shared: Kernel) -> None:
-    for name in ("bp", "stack", "nbdebug"):
+    for name in ("bp", "stack", "postmortem", "nbdebug"):
         message = shared.send_cell(f"%{name}?")
         payload = shared.finish(message)["payload"]
         assert f"%{name}" in payload[0]["data"]["text/plain"]

@@ -257,7 +257,8 @@ def test_what_an_evaluation_raises_exits_or_asks_for_ends_it_alone(kernel: Kerne
         assert not reply["success"]
         assert said in reply["message"]
     assert kernel.evaluate("print('said in the cell')") == ""
-    assert kernel.resume()["output"] == "said in the cell\ndone [3]\n6"
+    assert kernel.evaluate("__import__('IPython').display.display({'a': n})") == ""
+    assert kernel.resume()["output"] == "said in the cell\n{'a': 3}done [3]\n6"
     asked = kernel.client.execute("input('name? ')", allow_stdin=True)
     request = kernel.client.get_stdin_msg(timeout=20)
     assert request["content"]["prompt"] == "name? "

@@ -304,3 +304,16 @@ def test_watches_in_python_have_a_frame_and_may_raise() -> None:
     framed = the_cell("watches", "seen.history.to_frame()").result
     assert len(framed.splitlines()) == 5
     assert the_cell("watches", "careless()").printed.startswith("DataChanged: limits changed:")
+
+
+# -- exceptions
+
+
+def test_postmortem_shows_the_frames_and_the_innermost_ones_variables() -> None:
+    first, second = [cell for cell in ran("exceptions") if cell.source == "%postmortem"]
+    assert "ZeroDivisionError: division by zero" in first.printed
+    rows = first.result.splitlines()[1:]
+    assert [row.split()[0] for row in rows] == ["share", "shares", "<module>"]
+    assert "total = 12; people = 0" in rows[0]
+    assert "ConfigError: the configuration is no JSON" in second.printed
+    assert second.result.splitlines()[1].startswith("read")

@@ -16,7 +16,7 @@ from dap_schema import check_message
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nbdebug.dap import messages
+from nbdebug.dap import arguments as a
 from nbdebug.dap.requests import REQUESTS
 from nbdebug.dap.session import Session
 
@@ -53,7 +53,7 @@ VALUES = st.recursive(
 
 
 def keys_of(command: str) -> list[str]:
-    return [key for _, key, _, _ in messages._keys_of(REQUESTS[command].arguments)]
+    return [key for _, key, _, _ in a._keys_of(REQUESTS[command].arguments)]
 
 
 def arguments_of(command: str) -> st.SearchStrategy[Any]:

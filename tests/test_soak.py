@@ -4,6 +4,7 @@ import json
 import tempfile
 from pathlib import Path
 
+import pytest
 from kernel_client import Json, Kernel, running_kernel
 
 CELLS = 10_000
@@ -58,6 +59,7 @@ def run_cells(kernel: Kernel, first: int, last: int) -> None:
         kernel.streams.clear()
 
 
+@pytest.mark.timeout(900)
 def test_ten_thousand_cells_leave_nothing_behind() -> None:
     folder = Path(tempfile.gettempdir())
     before = set(folder.iterdir())

@@ -172,7 +172,7 @@ def test_service_threads_are_neither_listed_nor_stopped(program: Debuggee) -> No
     service = threading.Thread(target=serve, name="service")
     service.pydev_do_not_trace = True  # type: ignore[attr-defined]
     service.start()
-    program.engine.user_code.configure(internal_files=frozenset())
+    program.engine.user_code.configure(host=())
     program.write("x = 1  # @x\n")
     program.break_at("x")
     program.run_to_stop()

@@ -129,7 +129,8 @@ def test_interleaved_tasks_and_generators_have_their_own_locals(program: Debugge
             await asyncio.sleep(0)
             x += 10  # @b
         async def both():
-            await asyncio.gather(work(1), work(2))
+            tasks = [asyncio.create_task(work(n), name=f"task {n}") for n in (1, 2)]
+            await asyncio.gather(*tasks)
         """,
     )
     watched = watch(program, "work:x")
@@ -142,7 +143,7 @@ def test_interleaved_tasks_and_generators_have_their_own_locals(program: Debugge
         ("b", "1", "11"),
         ("b", "2", "12"),
     ]
-    assert {event.task for event in watched.history} == {"Task-2", "Task-3"}
+    assert {event.task for event in watched.history} == {"task 1", "task 2"}
 
 
 def test_writes_of_many_threads_are_told_once_each(program: Debuggee) -> None:

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from nbdebug import errors
+from nbdebug.dap import arguments as a
 from nbdebug.dap import messages as m
 from nbdebug.dap.messages import Json
 from nbdebug.dap.paths import Edge, Mapping
 from nbdebug.engine import modules as loaded_modules
 from nbdebug.engine.evaluate import is_place
-from nbdebug.engine.model import Granularity, StepKind
+from nbdebug.engine.model import ExceptionFilter, Granularity, StepKind
 from nbdebug.engine.usercode import Rule
 from nbdebug.engine.watch_model import Access, WatchSpec
 from nbdebug.engine.watches import check_spec
@@ -36,7 +37,7 @@ class Request[A]:
     """True if it may run or wait for user code: it is then answered on the session's worker."""
 
 
-def initialize(session: "Session", arguments: m.InitializeArguments) -> Json:
+def initialize(session: "Session", arguments: a.InitializeArguments) -> Json:
     session.takes_start_debugging = arguments.supports_start_debugging_request
     session.takes_invalidated = arguments.supports_invalidated_event
     session.initialize(arguments.client_id)
@@ -49,7 +50,7 @@ def initialize(session: "Session", arguments: m.InitializeArguments) -> Json:
     return session.capabilities()
 
 
-def attach(session: "Session", arguments: m.AttachArguments) -> None:
+def attach(session: "Session", arguments: a.AttachArguments) -> None:
     rules = None
     if arguments.rules is not None:
         rules = tuple(Rule(rule.include, rule.path, rule.module) for rule in arguments.rules)
@@ -65,21 +66,21 @@ def attach(session: "Session", arguments: m.AttachArguments) -> None:
     session.attach(arguments.stop_on_entry)
 
 
-def configuration_done(session: "Session", arguments: m.Nothing) -> None:
+def configuration_done(session: "Session", arguments: a.Nothing) -> None:
     session.configuration_done()
 
 
-def disconnect(session: "Session", arguments: m.DisconnectArguments) -> None:
+def disconnect(session: "Session", arguments: a.DisconnectArguments) -> None:
     session.disconnect(arguments.terminate_debuggee)
 
 
-def terminate(session: "Session", arguments: m.Nothing) -> None:
+def terminate(session: "Session", arguments: a.Nothing) -> None:
     session.terminate()
 
 
-def set_breakpoints(session: "Session", arguments: m.SetBreakpointsArguments) -> Json:
+def set_breakpoints(session: "Session", arguments: a.SetBreakpointsArguments) -> Json:
     path = _path(arguments.source)
-    specs = [m.line_spec(arguments.source, one) for one in arguments.breakpoints]
+    specs = [a.line_spec(arguments.source, one) for one in arguments.breakpoints]
     infos = session.engine.breakpoints.set_lines(
         path, specs, keep_extras=session.sends_lines_only, cell=arguments.source.cell
     )
@@ -88,22 +89,28 @@ def set_breakpoints(session: "Session", arguments: m.SetBreakpointsArguments) ->
 
 
 def set_function_breakpoints(
-    session: "Session", arguments: m.SetFunctionBreakpointsArguments
+    session: "Session", arguments: a.SetFunctionBreakpointsArguments
 ) -> Json:
-    specs = [m.function_spec(one) for one in arguments.breakpoints]
+    specs = [a.function_spec(one) for one in arguments.breakpoints]
     infos = session.engine.breakpoints.set_functions(specs)
     return {"breakpoints": [m.breakpoint_body(info) for info in infos]}
 
 
 def set_exception_breakpoints(
-    session: "Session", arguments: m.SetExceptionBreakpointsArguments
+    session: "Session", arguments: a.SetExceptionBreakpointsArguments
 ) -> Json:
-    if arguments.filters:
-        raise errors.NotSupported("nbdebug doesn't stop at exceptions yet.")
-    return {"breakpoints": []}
+    specs = [ExceptionFilter(name) for name in arguments.filters]
+    specs += [ExceptionFilter(one.filter_id, one.condition) for one in arguments.filter_options]
+    failures = session.engine.exceptions.set(specs)
+    return {"breakpoints": [m.filter_body(failure) for failure in failures]}
 
 
-def data_breakpoint_info(session: "Session", arguments: m.DataBreakpointInfoArguments) -> Json:
+def exception_info(session: "Session", arguments: a.ExceptionInfoArguments) -> Json:
+    mode, details = session.engine.inspector.exception(session.thread(arguments.thread_id))
+    return m.exception_body(mode, details)
+
+
+def data_breakpoint_info(session: "Session", arguments: a.DataBreakpointInfoArguments) -> Json:
     if arguments.as_address or arguments.bytes is not None:
         why = "Python code writes objects, and nbdebug watches these by name"
         raise errors.NoAddressWatch(f"Memory at an address can't be watched: {why}.")
@@ -120,12 +127,12 @@ def data_breakpoint_info(session: "Session", arguments: m.DataBreakpointInfoArgu
     }
 
 
-def set_data_breakpoints(session: "Session", arguments: m.SetDataBreakpointsArguments) -> Json:
+def set_data_breakpoints(session: "Session", arguments: a.SetDataBreakpointsArguments) -> Json:
     wanted: list[tuple[Target, WatchSpec]] = []
     bodies: list[Json] = []
     for one in arguments.breakpoints:
         try:
-            target, spec = session.target_of(one.data_id), m.watch_spec(one)
+            target, spec = session.target_of(one.data_id), a.watch_spec(one)
             check_spec(target, spec)
         except errors.NbdebugError as error:
             text = f"{error} {error.advice}".strip()
@@ -137,7 +144,7 @@ def set_data_breakpoints(session: "Session", arguments: m.SetDataBreakpointsArgu
     return {"breakpoints": [body or m.watch_body(next(watches).info()) for body in bodies]}
 
 
-def breakpoint_locations(session: "Session", arguments: m.BreakpointLocationsArguments) -> Json:
+def breakpoint_locations(session: "Session", arguments: a.BreakpointLocationsArguments) -> Json:
     path = _path(arguments.source)
     try:
         columns = session.engine.sources.columns_of_text(path)
@@ -154,11 +161,11 @@ def breakpoint_locations(session: "Session", arguments: m.BreakpointLocationsArg
     }
 
 
-def threads(session: "Session", arguments: m.Nothing) -> Json:
+def threads(session: "Session", arguments: a.Nothing) -> Json:
     return {"threads": [{"id": t.id, "name": t.name} for t in session.engine.inspector.threads()]}
 
 
-def stack_trace(session: "Session", arguments: m.StackTraceArguments) -> Json:
+def stack_trace(session: "Session", arguments: a.StackTraceArguments) -> Json:
     frames, depth = session.engine.inspector.stack(
         session.thread(arguments.thread_id), arguments.start_frame, arguments.levels
     )
@@ -171,7 +178,7 @@ def stack_trace(session: "Session", arguments: m.StackTraceArguments) -> Json:
     }
 
 
-def scopes(session: "Session", arguments: m.ScopesArguments) -> Json:
+def scopes(session: "Session", arguments: a.ScopesArguments) -> Json:
     return {
         "scopes": [
             m.scope_body(scope) for scope in session.engine.inspector.scopes(arguments.frame_id)
@@ -179,14 +186,14 @@ def scopes(session: "Session", arguments: m.ScopesArguments) -> Json:
     }
 
 
-def variables(session: "Session", arguments: m.VariablesArguments) -> Json:
+def variables(session: "Session", arguments: a.VariablesArguments) -> Json:
     found = session.engine.inspector.variables(
         arguments.variables_reference, arguments.start, arguments.count, arguments.filter
     )
     return {"variables": [m.variable_body(v, session.is_brief) for v in found]}
 
 
-def set_variable(session: "Session", arguments: m.SetVariableArguments) -> Json:
+def set_variable(session: "Session", arguments: a.SetVariableArguments) -> Json:
     new = session.engine.inspector.set_variable(
         arguments.variables_reference, arguments.name, arguments.value
     )
@@ -194,7 +201,7 @@ def set_variable(session: "Session", arguments: m.SetVariableArguments) -> Json:
     return {"value": m.sendable(new.value), **m.value_body(new)}
 
 
-def evaluate(session: "Session", arguments: m.EvaluateArguments) -> Json:
+def evaluate(session: "Session", arguments: a.EvaluateArguments) -> Json:
     found = session.engine.inspector.evaluate(
         arguments.expression, arguments.frame_id, arguments.context
     )
@@ -203,7 +210,7 @@ def evaluate(session: "Session", arguments: m.EvaluateArguments) -> Json:
     return {"result": m.sendable(found.value), **m.value_body(found)}
 
 
-def set_expression(session: "Session", arguments: m.SetExpressionArguments) -> Json:
+def set_expression(session: "Session", arguments: a.SetExpressionArguments) -> Json:
     new = session.engine.inspector.set_expression(
         arguments.expression, arguments.value, arguments.frame_id
     )
@@ -211,47 +218,47 @@ def set_expression(session: "Session", arguments: m.SetExpressionArguments) -> J
     return {"value": m.sendable(new.value), **m.value_body(new)}
 
 
-def completions(session: "Session", arguments: m.CompletionsArguments) -> Json:
+def completions(session: "Session", arguments: a.CompletionsArguments) -> Json:
     line = (arguments.text.splitlines() or [""])[arguments.line - 1 : arguments.line]
     text = (line[0] if line else "")[: max(arguments.column - 1, 0)]
     found = session.engine.inspector.completions(text, arguments.frame_id)
     return {"targets": [{"label": m.sendable(word), "type": kind} for word, kind in found]}
 
 
-def continue_(session: "Session", arguments: m.ThreadArguments) -> Json:
+def continue_(session: "Session", arguments: a.ThreadArguments) -> Json:
     motion = session.engine.motion
     all_run = motion.resume(session.thread(arguments.thread_id), arguments.single_thread)
     return {"allThreadsContinued": all_run}
 
 
-def _step(kind: StepKind) -> Callable[["Session", m.StepArguments | m.StepInArguments], None]:
-    def step(session: "Session", arguments: m.StepArguments | m.StepInArguments) -> None:
+def _step(kind: StepKind) -> Callable[["Session", a.StepArguments | a.StepInArguments], None]:
+    def step(session: "Session", arguments: a.StepArguments | a.StepInArguments) -> None:
         session.engine.motion.step(
             session.thread(arguments.thread_id),
             kind,
             Granularity(arguments.granularity),
-            arguments.target_id if isinstance(arguments, m.StepInArguments) else None,
+            arguments.target_id if isinstance(arguments, a.StepInArguments) else None,
             arguments.single_thread,
         )
 
     return step
 
 
-def step_in_targets(session: "Session", arguments: m.StepInTargetsArguments) -> Json:
+def step_in_targets(session: "Session", arguments: a.StepInTargetsArguments) -> Json:
     found = session.engine.motion.step_in_targets(arguments.frame_id)
     return {"targets": [m.call_body(id_, call) for id_, call in found]}
 
 
-def goto_targets(session: "Session", arguments: m.GotoTargetsArguments) -> Json:
+def goto_targets(session: "Session", arguments: a.GotoTargetsArguments) -> Json:
     found = session.engine.motion.goto_targets(_path(arguments.source), arguments.line)
     return {"targets": [{"id": id_, "label": f"Line {n}", "line": n} for id_, n in found]}
 
 
-def goto(session: "Session", arguments: m.GotoArguments) -> None:
+def goto(session: "Session", arguments: a.GotoArguments) -> None:
     session.engine.motion.go_to(session.thread(arguments.thread_id), arguments.target_id)
 
 
-def run_to(session: "Session", arguments: m.RunToArguments) -> Json:
+def run_to(session: "Session", arguments: a.RunToArguments) -> Json:
     session.engine.motion.run_to(
         session.thread(arguments.thread_id),
         _path(arguments.source),
@@ -261,27 +268,27 @@ def run_to(session: "Session", arguments: m.RunToArguments) -> Json:
     return {"allThreadsContinued": not arguments.single_thread}
 
 
-def tasks(session: "Session", arguments: m.Nothing) -> Json:
+def tasks(session: "Session", arguments: a.Nothing) -> Json:
     return {"tasks": [m.task_body(task) for task in session.engine.tasks.all()]}
 
 
-def pause(session: "Session", arguments: m.ThreadArguments) -> Json | None:
+def pause(session: "Session", arguments: a.ThreadArguments) -> Json | None:
     said = session.engine.motion.pause(arguments.thread_id)
     return {"message": m.sendable(said)} if said else None
 
 
-def locations(session: "Session", arguments: m.LocationsArguments) -> Json:
+def locations(session: "Session", arguments: a.LocationsArguments) -> Json:
     found = session.engine.inspector.location(arguments.location_reference)
     return {"source": m.source_body(found.path), "line": found.line}
 
 
-def cancel(session: "Session", arguments: m.CancelArguments) -> None:
+def cancel(session: "Session", arguments: a.CancelArguments) -> None:
     if arguments.request_id is not None:
         session.cancel(arguments.request_id)
 
 
-def source(session: "Session", arguments: m.SourceArguments) -> Json:
-    source_ = arguments.source or m.SourceArg()
+def source(session: "Session", arguments: a.SourceArguments) -> Json:
+    source_ = arguments.source or a.SourceArg()
     sources = session.engine.sources
     reference = source_.source_reference or arguments.source_reference
     path = sources.path_of(reference) if reference > 0 else _path(source_)
@@ -291,37 +298,37 @@ def source(session: "Session", arguments: m.SourceArguments) -> Json:
     }
 
 
-def modules(session: "Session", arguments: m.ModulesArguments) -> Json:
+def modules(session: "Session", arguments: a.ModulesArguments) -> Json:
     files = sorted(loaded_modules.files())
     found = [{"id": n, "name": n, "path": file} for n, file in files if file.endswith(".py")]
     end = arguments.start_module + arguments.module_count if arguments.module_count else None
     return {"modules": found[arguments.start_module : end], "totalModules": len(found)}
 
 
-def loaded_sources(session: "Session", arguments: m.Nothing) -> Json:
+def loaded_sources(session: "Session", arguments: a.Nothing) -> Json:
     session.watches_sources = True
     return {"sources": [session.source_body(path) for path in session.engine.loaded.look_again()]}
 
 
-def _path(source_: m.SourceArg) -> str:
+def _path(source_: a.SourceArg) -> str:
     if not source_.path:
         raise errors.BadArguments("`arguments.source.path` is missing.")
     return source_.path
 
 
 REQUESTS: dict[str, Request[Any]] = {
-    "initialize": Request(m.InitializeArguments, initialize, needs_start=False),
-    "attach": Request(m.AttachArguments, attach),
-    "launch": Request(m.LaunchArguments, attach),
+    "initialize": Request(a.InitializeArguments, initialize, needs_start=False),
+    "attach": Request(a.AttachArguments, attach),
+    "launch": Request(a.LaunchArguments, attach),
     "configurationDone": Request(
-        m.Nothing, configuration_done, {"supportsConfigurationDoneRequest": True}
+        a.Nothing, configuration_done, {"supportsConfigurationDoneRequest": True}
     ),
     "disconnect": Request(
-        m.DisconnectArguments, disconnect, {"supportTerminateDebuggee": True}, needs_start=False
+        a.DisconnectArguments, disconnect, {"supportTerminateDebuggee": True}, needs_start=False
     ),
-    "terminate": Request(m.Nothing, terminate, {"supportsTerminateRequest": True}),
+    "terminate": Request(a.Nothing, terminate, {"supportsTerminateRequest": True}),
     "setBreakpoints": Request(
-        m.SetBreakpointsArguments,
+        a.SetBreakpointsArguments,
         set_breakpoints,
         {
             "supportsConditionalBreakpoints": True,
@@ -330,72 +337,82 @@ REQUESTS: dict[str, Request[Any]] = {
         },
     ),
     "setFunctionBreakpoints": Request(
-        m.SetFunctionBreakpointsArguments,
+        a.SetFunctionBreakpointsArguments,
         set_function_breakpoints,
         {"supportsFunctionBreakpoints": True},
     ),
     "setExceptionBreakpoints": Request(
-        m.SetExceptionBreakpointsArguments, set_exception_breakpoints
+        a.SetExceptionBreakpointsArguments,
+        set_exception_breakpoints,
+        {
+            "exceptionBreakpointFilters": m.EXCEPTION_FILTERS,
+            "supportsExceptionFilterOptions": True,
+        },
+    ),
+    "exceptionInfo": Request(
+        a.ExceptionInfoArguments,
+        exception_info,
+        {"supportsExceptionInfoRequest": True},
+        may_wait=True,
     ),
     "dataBreakpointInfo": Request(
-        m.DataBreakpointInfoArguments, data_breakpoint_info, may_wait=True
+        a.DataBreakpointInfoArguments, data_breakpoint_info, may_wait=True
     ),
     "setDataBreakpoints": Request(
-        m.SetDataBreakpointsArguments,
+        a.SetDataBreakpointsArguments,
         set_data_breakpoints,
         {"supportsDataBreakpoints": True},
         may_wait=True,
     ),
     "breakpointLocations": Request(
-        m.BreakpointLocationsArguments,
+        a.BreakpointLocationsArguments,
         breakpoint_locations,
         {"supportsBreakpointLocationsRequest": True},
     ),
-    "threads": Request(m.Nothing, threads),
+    "threads": Request(a.Nothing, threads),
     "stackTrace": Request(
-        m.StackTraceArguments, stack_trace, {"supportsDelayedStackTraceLoading": True}
+        a.StackTraceArguments, stack_trace, {"supportsDelayedStackTraceLoading": True}
     ),
-    "scopes": Request(m.ScopesArguments, scopes, may_wait=True),
-    "variables": Request(m.VariablesArguments, variables, may_wait=True),
+    "scopes": Request(a.ScopesArguments, scopes, may_wait=True),
+    "variables": Request(a.VariablesArguments, variables, may_wait=True),
     "setVariable": Request(
-        m.SetVariableArguments, set_variable, {"supportsSetVariable": True}, may_wait=True
+        a.SetVariableArguments, set_variable, {"supportsSetVariable": True}, may_wait=True
     ),
     "evaluate": Request(
-        m.EvaluateArguments,
+        a.EvaluateArguments,
         evaluate,
         {"supportsEvaluateForHovers": True, "supportsClipboardContext": True},
         may_wait=True,
     ),
     "setExpression": Request(
-        m.SetExpressionArguments, set_expression, {"supportsSetExpression": True}, may_wait=True
+        a.SetExpressionArguments, set_expression, {"supportsSetExpression": True}, may_wait=True
     ),
     "completions": Request(
-        m.CompletionsArguments, completions, {"supportsCompletionsRequest": True}, may_wait=True
+        a.CompletionsArguments, completions, {"supportsCompletionsRequest": True}, may_wait=True
     ),
-    "locations": Request(m.LocationsArguments, locations),
-    "cancel": Request(m.CancelArguments, cancel, {"supportsCancelRequest": True}),
+    "locations": Request(a.LocationsArguments, locations),
+    "cancel": Request(a.CancelArguments, cancel, {"supportsCancelRequest": True}),
     "continue": Request(
-        m.ThreadArguments, continue_, {"supportsSingleThreadExecutionRequests": True}
+        a.ThreadArguments, continue_, {"supportsSingleThreadExecutionRequests": True}
     ),
-    "next": Request(m.StepArguments, _step(StepKind.OVER), {"supportsSteppingGranularity": True}),
-    "stepIn": Request(m.StepInArguments, _step(StepKind.INTO)),
-    "stepOut": Request(m.StepArguments, _step(StepKind.OUT)),
+    "next": Request(a.StepArguments, _step(StepKind.OVER), {"supportsSteppingGranularity": True}),
+    "stepIn": Request(a.StepInArguments, _step(StepKind.INTO)),
+    "stepOut": Request(a.StepArguments, _step(StepKind.OUT)),
     "stepInTargets": Request(
-        m.StepInTargetsArguments, step_in_targets, {"supportsStepInTargetsRequest": True}
+        a.StepInTargetsArguments, step_in_targets, {"supportsStepInTargetsRequest": True}
     ),
-    "gotoTargets": Request(m.GotoTargetsArguments, goto_targets),
-    "goto": Request(m.GotoArguments, goto, {"supportsGotoTargetsRequest": True}),
-    "pause": Request(m.ThreadArguments, pause),
-    "source": Request(m.SourceArguments, source),
-    "loadedSources": Request(m.Nothing, loaded_sources, {"supportsLoadedSourcesRequest": True}),
-    "modules": Request(m.ModulesArguments, modules, {"supportsModulesRequest": True}),
-    "nbdebug/runTo": Request(m.RunToArguments, run_to),
-    "nbdebug/tasks": Request(m.Nothing, tasks),
+    "gotoTargets": Request(a.GotoTargetsArguments, goto_targets),
+    "goto": Request(a.GotoArguments, goto, {"supportsGotoTargetsRequest": True}),
+    "pause": Request(a.ThreadArguments, pause),
+    "source": Request(a.SourceArguments, source),
+    "loadedSources": Request(a.Nothing, loaded_sources, {"supportsLoadedSourcesRequest": True}),
+    "modules": Request(a.ModulesArguments, modules, {"supportsModulesRequest": True}),
+    "nbdebug/runTo": Request(a.RunToArguments, run_to),
+    "nbdebug/tasks": Request(a.Nothing, tasks),
 }
 
 NOT_SUPPORTED = {
     "disassemble": "Python code has no machine instructions to show",
-    "exceptionInfo": "nbdebug doesn't stop at exceptions yet",
     "readMemory": "values are told as Python sees them, not as memory",
     "restart": "restart the kernel",
     "restartFrame": "Python can't run a frame again",

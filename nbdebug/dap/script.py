@@ -12,6 +12,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
+from nbdebug.dap import arguments as a
 from nbdebug.dap import messages as m
 from nbdebug.dap import requests
 from nbdebug.dap.breakpoint_hook import BreakpointHook
@@ -42,7 +43,7 @@ class ScriptSession(Session):
         self._attached = threading.Event()
         self._configured = threading.Event()
         self._last_request = 0.0
-        self._is_configured = self._is_ending = False
+        self._is_configured = self._is_terminating = self._is_ending = False
         self._redirect: Redirect | None = None
         self._hook = BreakpointHook(self)
         self.children_host = ""
@@ -53,13 +54,16 @@ class ScriptSession(Session):
     # -- requests
 
     def submit(self, request: object, reply: Callable[[Json], None]) -> None:
-        """See Session. The program begins when its client has the reply that lets it."""
+        """See Session. The program begins, and ends, when its client has the reply to that."""
         self._last_request = monotonic()
 
         def then(response: Json) -> None:
             reply(response)
             if self._is_configured:
                 self._configured.set()
+            if self._is_terminating:
+                self._is_terminating = False
+                self._interrupt()
 
         super().submit(request, then)
 
@@ -83,7 +87,10 @@ class ScriptSession(Session):
         self._is_configured = True
 
     def terminate(self) -> None:
-        """End the program as Ctrl-C would: KeyboardInterrupt in the main thread."""
+        """End the program as Ctrl-C would, once the client has its reply."""
+        self._is_terminating = True
+
+    def _interrupt(self) -> None:
         stopped = self.engine.stops.parked(threading.main_thread().ident or 0) is not None
         self.engine.stops.interrupt()
         self.engine.stops.resume_all()
@@ -117,7 +124,7 @@ class ScriptSession(Session):
             self._redirect.close()
         self._redirect = Redirect(self._tell) if wanted else None
 
-    def follow(self, arguments: m.AttachArguments) -> None:
+    def follow(self, arguments: a.AttachArguments) -> None:
         """Have child processes be sessions of their own, or no longer."""
         self._unfollow()
         if arguments.wants_children:
@@ -232,19 +239,19 @@ def _terminate_later() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _attach(session: ScriptSession, arguments: m.AttachArguments) -> None:
+def _attach(session: ScriptSession, arguments: a.AttachArguments) -> None:
     session.redirect(arguments.wants_output)
     session.follow(arguments)
     requests.attach(session, arguments)
 
 
-def _launch(session: ScriptSession, arguments: m.LaunchArguments) -> None:
+def _launch(session: ScriptSession, arguments: a.LaunchArguments) -> None:
     session.is_debugging = not arguments.no_debug
     _attach(session, arguments)
 
 
 _OWN: dict[str, Request[Any]] = {
-    "attach": Request(m.AttachArguments, _attach),
-    "launch": Request(m.LaunchArguments, _launch),
+    "attach": Request(a.AttachArguments, _attach),
+    "launch": Request(a.LaunchArguments, _launch),
 }
 ScriptSession.requests = {**REQUESTS, **_OWN}

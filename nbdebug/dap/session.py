@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nbdebug import errors
+from nbdebug.dap import arguments as a
 from nbdebug.dap import messages
 from nbdebug.dap.log import MessageLog
 from nbdebug.dap.messages import Json
@@ -47,7 +48,9 @@ class Session:
         self.engine = Engine(self, limits)
         self.client_id = ""
         self.is_initialized = False
-        self.is_attached = False
+        self.on_attached: Callable[[bool], None] = lambda attached: None
+        """Called when a client has come (True) or gone."""
+        self._is_attached = False
         self.edge = Edge()
         self.path_mappings: Callable[[], tuple[Mapping, ...]] = tuple
         """Gives the mappings for a client that brings none."""
@@ -130,7 +133,7 @@ class Session:
             raise errors.UnknownCommand(f"nbdebug doesn't answer `{command}`.")
         if entry.needs_start and not self.is_initialized:
             raise errors.NotStarted(f"`{command}` comes before `initialize`.")
-        parsed = messages.parse(entry.arguments, self.edge.received(arguments))
+        parsed = a.parse(entry.arguments, self.edge.received(arguments))
         body: Json | None = self.edge.told(entry.run(self, parsed))
         return body
 
@@ -185,6 +188,7 @@ class Session:
         ``terminate`` ends what is stopped with KeyboardInterrupt instead.
         """
         self.engine.breakpoints.clear(of_clients_only=True)  # first: what runs on hits none
+        self.engine.exceptions.clear()
         self.engine.watches.clear(of_clients_only=True)
         self._targets.clear()
         self.is_attached = False
@@ -255,6 +259,17 @@ class Session:
     def give_back(self) -> None:
         """Have events go where they went before `take`."""
         self._send = self._own_send
+
+    @property
+    def is_attached(self) -> bool:
+        """True while a client is there that lets what is stopped run on."""
+        return self._is_attached
+
+    @is_attached.setter
+    def is_attached(self, attached: bool) -> None:
+        if attached != self._is_attached:
+            self._is_attached = attached
+            self.on_attached(attached)
 
     @property
     def shows_output_events(self) -> bool:

@@ -5,12 +5,15 @@ at each hit; they take no lock, and allocate nothing when they say no.
 """
 
 import itertools
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import CodeType, FrameType
 
 from nbdebug.engine import conditions
 from nbdebug.engine.model import BreakpointInfo, BreakpointSpec, BreakpointState, Location
+
+_ROOM = 50  # calls that a condition can do with
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +139,7 @@ def _check_one(breakpoint_: Breakpoint, code: CodeType, reports: Reports) -> Che
         return hit if log is None else log(frame)
 
     def raised(frame: FrameType, error: BaseException) -> Hit | None:
-        if breakpoint_.error_reported:
+        if breakpoint_.error_reported or (isinstance(error, RecursionError) and _is_deep(frame)):
             return None
         breakpoint_.error_reported = True
         text = f"The condition `{spec.condition}` raised {_said(error)}"
@@ -171,6 +174,14 @@ def _log_of(breakpoint_: Breakpoint, code: CodeType, reports: Reports) -> Check 
         reports.log(text, place)
 
     return log
+
+
+def _is_deep(frame: FrameType) -> bool:
+    """True where the program's own recursion leaves no room for a condition."""
+    depth, one = 0, frame.f_back
+    while one is not None:
+        depth, one = depth + 1, one.f_back
+    return depth + _ROOM > sys.getrecursionlimit()
 
 
 def _said(error: BaseException) -> str:

@@ -14,10 +14,12 @@ from typing import Protocol
 
 from nbdebug import errors
 from nbdebug.engine.breakpoints import Breakpoints
-from nbdebug.engine.checks import Reports
+from nbdebug.engine.checks import Hit, Reports, location_of
+from nbdebug.engine.exceptions import ExceptionStops
+from nbdebug.engine.failures import Failure
 from nbdebug.engine.inspection import Inspector
 from nbdebug.engine.loaded import LoadedSources
-from nbdebug.engine.model import BreakpointInfo, Limits, Location
+from nbdebug.engine.model import BreakpointInfo, Limits, Location, StopReason
 from nbdebug.engine.monitor import Monitor
 from nbdebug.engine.motion import Motion
 from nbdebug.engine.sources import Sources
@@ -75,6 +77,14 @@ class Engine:
             self.inspector.text,
             self._serves_user,
         )
+        self.exceptions = ExceptionStops(
+            self._monitor,
+            self.user_code,
+            self.threads,
+            self.inspector.bounded,
+            lambda: self.inspector.limits,
+            self._stop_at_exception,
+        )
         self.sources.is_library = lambda path: not self.user_code.is_users_file(path)
         ids = itertools.count(1)
         self.breakpoints = Breakpoints(self._monitor, self.sources, reports, ids)
@@ -101,6 +111,7 @@ class Engine:
             self.threads,
             self.user_code,
             self.stops,
+            self.exceptions,
             self.watches,
             self._step_aside,
         )
@@ -117,6 +128,7 @@ class Engine:
     def close(self) -> None:
         """Let every thread go and leave the process as it was. May be called twice."""
         self.breakpoints.clear()
+        self.exceptions.clear()
         self.watches.clear()
         self.stops.resume_all()
         self._stepper.end_all()
@@ -134,6 +146,7 @@ class Engine:
         self._stepper.end(threading.get_ident())
         self.stops.run_starts()
         self.breakpoints.new_run()
+        self.exceptions.forget()
 
     def run_ended(self, where: str = "the end of the run") -> None:
         """Take note that the calling thread's run of a cell has ended: its step has, too.
@@ -152,6 +165,27 @@ class Engine:
         self._monitor.forget_parent()
         self.breakpoints.forget_parent()
         self.watches.forget_parent()
+
+    def post_mortem(self, error: BaseException) -> None:
+        """Hold the calling thread on the frames of a traceback, until a client ends it.
+
+        Ctrl-C ends it too; without a client it ends at once. Raises NoFailure if no frame of user
+        code is in the traceback.
+        """
+        failure = self.inspector.failure_of(error)
+        if not self.stops.can_stop:
+            return
+        with contextlib.suppress(KeyboardInterrupt):
+            self.stops.stop_here(failure.places[0].frame, StopReason.EXCEPTION, failure=failure)
+
+    def _stop_at_exception(self, frame: FrameType, failure: Failure, said: str) -> None:
+        if not self.stops.can_stop:
+            return
+        if said and not self.breakpoints.reports.stop_on_condition_error:
+            self._host.output(f"Exception filter: {said}", "important", location_of(frame))
+            return
+        hit = Hit((), said) if said else None
+        self.stops.stop_here(frame, StopReason.EXCEPTION, hit, failure)
 
     def _step_aside(self) -> None:
         """Turn everything off after an exception of our own, and say so once."""

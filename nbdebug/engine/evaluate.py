@@ -10,7 +10,7 @@ import ctypes
 import inspect
 import re
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, MutableMapping
 from types import CodeType, FrameType
 from typing import Any, cast
 
@@ -31,7 +31,40 @@ class NamespaceFrame:
         self.f_code = compile("", _FILE, "exec")
 
 
-Frame = FrameType | NamespaceFrame
+class FrameWith:
+    """A frame in which one more name has a value, without being written into it."""
+
+    def __init__(self, frame: FrameType, name: str, value: object) -> None:
+        self.frame = frame
+        self.f_globals, self.f_code = frame.f_globals, frame.f_code
+        self.f_locals: Any = _Overlay(frame.f_locals, name, value)
+
+
+class _Overlay(MutableMapping[str, Any]):
+    """A frame's variables and one more, which hides one of theirs with the same name."""
+
+    def __init__(self, behind: Any, name: str, value: object) -> None:
+        self.behind = behind
+        self._name = name
+        self._value = value
+
+    def __getitem__(self, key: str) -> Any:
+        return self._value if key == self._name else self.behind[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.behind[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self.behind[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({**self.behind, self._name: None})
+
+    def __len__(self) -> int:
+        return len({**self.behind, self._name: None})
+
+
+Frame = FrameType | NamespaceFrame | FrameWith
 
 
 def evaluate(text: str, frame: Frame) -> Any:
@@ -142,8 +175,10 @@ def _run_awaiting(code: CodeType, frame: Frame) -> Any:
 
 
 def _in_frame(code: CodeType, frame: Frame) -> None:
-    namespace = frame.f_locals
+    namespace: Any = frame.f_locals
     exec(code, frame.f_globals, namespace)
+    if isinstance(frame, FrameWith):
+        frame, namespace = frame.frame, namespace.behind
     write_back(frame, namespace)
 
 

@@ -8,16 +8,27 @@ frame, and every such wait has a limit.
 import itertools
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from types import FrameType
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from nbdebug import errors
-from nbdebug.engine import evaluate, looking
+from nbdebug.engine import evaluate, failures, looking
 from nbdebug.engine.bounded import Bounded
-from nbdebug.engine.evaluate import Frame
-from nbdebug.engine.model import FrameInfo, Limits, Location, Scope, ThreadInfo, Variable
+from nbdebug.engine.evaluate import Frame, FrameWith
+from nbdebug.engine.failures import NAME, Failure, Place
+from nbdebug.engine.model import (
+    BreakMode,
+    ExceptionDetails,
+    FrameInfo,
+    Limits,
+    Location,
+    Scope,
+    ThreadInfo,
+    Variable,
+)
+from nbdebug.engine.parking import ParkedThread
 from nbdebug.engine.reentry import with_events
 from nbdebug.engine.stacks import Stacks
 from nbdebug.engine.stops import Stops
@@ -89,11 +100,8 @@ class Inspector:
         parked = self._stops.parked(ident)
         if parked is None:
             self._stacks.forget(ident)  # it runs: what was told of it holds no more
-            top = self._user_code.nearest(top_frame(ident))
-        else:
-            top = parked.frame
-        frames = self._awaiting_frames(ident) if top is None else self._stacks.frames_of(top)
-        return self._stacks.describe(ident, frames, start, levels)
+        places = self._places(ident, parked)
+        return self._stacks.describe(ident, places, start, levels)
 
     def user_frame(self, ident: int) -> FrameType | None:
         """Return the innermost user frame that a thread runs now, or None."""
@@ -103,14 +111,64 @@ class Inspector:
         """Return (thread ident, frame) of a frame id. Raises UnknownFrame."""
         return self._stacks.frame(frame_id)
 
+    # -- exceptions
+
+    def exception(self, thread_id: int) -> tuple[BreakMode, ExceptionDetails]:
+        """Return the exception that a thread is stopped for. Raises UnknownThread, NoException."""
+        parked = self._stops.parked(self._threads.ident_of(thread_id))
+        failure = None if parked is None else parked.failure
+        if parked is None or failure is None:
+            raise errors.NoException(f"Thread {thread_id} isn't stopped at an exception.")
+        limit_s = _LOOK_LIMIT_S + self._limits.repr_s * 20
+        return failure.mode, parked.ask(lambda: self._details(failure, parked), limit_s)
+
+    def failure_of(self, error: BaseException) -> Failure:
+        """Return a post-mortem's failure: an exception with the frames of its traceback.
+
+        Runs on the thread that will be held: it asks the exception for its text. Raises NoFailure.
+        """
+        places = self.failed_places(error)
+        title = failures.title_of(error, self.bounded, self._limits)
+        return Failure(error, BreakMode.NEVER, title, places, is_over=True)
+
+    def failed_places(self, error: BaseException) -> tuple[Place, ...]:
+        """Return the frames of an exception's traceback that a post-mortem shows, innermost first.
+
+        Raises NoFailure if none is the user's.
+        """
+        places = failures.places_of(error.__traceback__, self._user_code)
+        if not places or not self._user_code.is_user(places[0].frame):
+            raise errors.NoFailure("No code of yours is in the last traceback.")
+        return places
+
+    def failed_variables(self, place: Place) -> list[Variable]:
+        """Return the variables of a traceback's frame while nothing is stopped; runs no code."""
+        return self._new_store(run_code=False).namespace(dict(place.frame.f_locals))
+
+    def _details(self, failure: Failure, parked: ParkedThread) -> ExceptionDetails:
+        def trace(error: BaseException) -> str:
+            places = failures.places_of(error.__traceback__, self._user_code)
+            if error is failure.error and not failure.places:  # the callers are there still
+                places += tuple(self._stacks.places_of(parked.frame)[1:])
+            return failures.trace_text(places)
+
+        def text(error: BaseException) -> str:
+            return failures.text_of(error, self.bounded, self._limits)
+
+        return failures.details_of(failure.error, text, trace)
+
     # -- on the stopped thread
 
     def scopes(self, frame_id: int) -> list[Scope]:
         """Return a frame's scopes. Raises UnknownFrame, NotStopped."""
         ident, frame = self._stacks.frame(frame_id)
         parked = self._stops.parked(ident)
-        returned = parked.returned if parked is not None and parked.frame is frame else ()
-        return self._ask(ident, lambda: self._variables.scopes(frame, returned), _LOOK_LIMIT_S)
+        is_top = parked is not None and parked.frame is frame
+        error = self._error_of(parked) if is_top else None
+        returned = parked.returned if parked is not None and is_top else ()
+        return self._ask(
+            ident, lambda: self._variables.scopes(frame, returned, error), _LOOK_LIMIT_S
+        )
 
     def variables(
         self,
@@ -144,7 +202,7 @@ class Inspector:
             new = self.run_bounded(lambda: evaluate.evaluate(value, frame), self._limits.evaluate_s)
             return self._variables.set(reference, name, new)
 
-        return self._in(None, assign, self._limits.evaluate_s)
+        return self._in(None, assign, self._limits.evaluate_s, value)
 
     def evaluate(self, text: str, frame_id: int | None, context: str = "repl") -> Variable:
         """Evaluate in a frame (of the stopped thread, if none is named); return the value's view.
@@ -164,7 +222,7 @@ class Inspector:
 
             return self.view_of(with_events(run) if context == "repl" else run(), text, context)
 
-        return self._in(frame_id, evaluate_in, seconds)
+        return self._in(frame_id, evaluate_in, seconds, text)
 
     def evaluate_idle(self, text: str, frame: Frame, context: str) -> tuple[Any, Variable]:
         """Evaluate on the calling thread while nothing is stopped; return the value and its view.
@@ -213,7 +271,7 @@ class Inspector:
             new = self.run_bounded(lambda: evaluate.assign(target, value, frame), seconds)
             return self._variables.view("", new, target)
 
-        return self._in(frame_id, assign, self._limits.evaluate_s)
+        return self._in(frame_id, assign, self._limits.evaluate_s, value)
 
     def completions(self, text: str, frame_id: int | None) -> list[tuple[str, str]]:
         """Return what may complete the end of ``text`` in a frame. Raises NotStopped."""
@@ -221,17 +279,17 @@ class Inspector:
         def complete(frame: FrameType) -> list[tuple[str, str]]:
             return evaluate.completions(text, {*frame.f_locals, *frame.f_globals}, frame)
 
-        return self.in_frame(frame_id, complete, _LOOK_LIMIT_S)
+        return self.in_frame(frame_id, complete, _LOOK_LIMIT_S, text)
 
     def in_frame[T](
-        self, frame_id: int | None, call: Callable[[FrameType], T], limit_s: float
+        self, frame_id: int | None, call: Callable[[FrameType], T], limit_s: float, text: str = ""
     ) -> T:
-        """Run ``call`` with a frame on its stopped thread.
+        """Run ``call``, which evaluates ``text``, with a frame on its stopped thread.
 
         Raises EvaluationFailed with what it raised, TookTooLong, UnknownFrame, NotStopped.
         """
         return self._in(
-            frame_id, lambda frame: self.run_bounded(lambda: call(frame), limit_s), limit_s
+            frame_id, lambda frame: self.run_bounded(lambda: call(frame), limit_s), limit_s, text
         )
 
     # -- on the calling thread
@@ -284,12 +342,29 @@ class Inspector:
 
     # -- inside
 
-    def _in[T](self, frame_id: int | None, call: Callable[[FrameType], T], limit_s: float) -> T:
+    def _in[T](
+        self, frame_id: int | None, call: Callable[[FrameType], T], limit_s: float, text: str
+    ) -> T:
         current = self._stops.require_current()
         ident, frame = current.ident, current.frame
         if frame_id is not None:
             ident, frame = self._stacks.frame(frame_id)
-        return self._ask(ident, lambda: call(frame), limit_s)
+        error = self._error_of(self._stops.parked(ident)) if NAME in text else None
+        seen = frame if error is None else cast(FrameType, FrameWith(frame, NAME, error))
+        return self._ask(ident, lambda: call(seen), limit_s)
+
+    def _places(self, ident: int, parked: ParkedThread | None) -> Sequence[Place]:
+        if parked is not None and parked.failure is not None and parked.failure.places:
+            return parked.failure.places
+        if parked is not None:
+            return self._stacks.places_of(parked.frame)
+        top = self._user_code.nearest(top_frame(ident))
+        if top is not None:
+            return self._stacks.places_of(top)
+        return [failures.place_of(frame) for frame in self._awaiting_frames(ident)]
+
+    def _error_of(self, parked: ParkedThread | None) -> BaseException | None:
+        return None if parked is None or parked.failure is None else parked.failure.error
 
     def _ask[T](self, ident: int, call: Callable[[], T], limit_s: float) -> T:
         # A thread that is blocked in native code can't be asked: the stopped one looks for it.

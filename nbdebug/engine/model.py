@@ -37,7 +37,9 @@ class StopReason(StrEnum):
 class Stop:
     """One stop of one thread: the reason, a sentence for a person, the thread and the place.
 
-    ``error`` says what a condition raised, where that is why it stopped.
+    ``error`` says what a condition raised, where that is why it stopped. ``text`` is the sentence
+    where the description is an exception's. ``is_over`` is true where the code has ended, and its
+    traceback is looked at.
     """
 
     reason: StopReason
@@ -47,6 +49,37 @@ class Stop:
     breakpoint_ids: tuple[int, ...] = ()
     all_threads: bool = True
     error: str = ""
+    text: str = ""
+    is_over: bool = False
+
+
+class BreakMode(StrEnum):
+    """When an exception stops; the values are DAP's ``ExceptionBreakMode``."""
+
+    NEVER = "never"
+    ALWAYS = "always"
+    UNHANDLED = "unhandled"
+    USER_UNHANDLED = "userUnhandled"
+
+
+@dataclass(frozen=True, slots=True)
+class ExceptionFilter:
+    """A kind of exception stop that a client turns on; ``condition`` narrows it down."""
+
+    id: str
+    condition: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExceptionDetails:
+    """An exception as a client sees it, with those that it came from or that it holds."""
+
+    message: str
+    type_name: str
+    full_type_name: str
+    stack_trace: str
+    evaluate_name: str | None = None
+    inner: "tuple[ExceptionDetails, ...]" = ()
 
 
 class StepKind(StrEnum):

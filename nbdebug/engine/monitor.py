@@ -28,12 +28,16 @@ PY_THROW: Final[int] = events.PY_THROW
 PY_RETURN: Final[int] = events.PY_RETURN
 PY_YIELD: Final[int] = events.PY_YIELD
 CALL: Final[int] = events.CALL
+RAISE: Final[int] = events.RAISE
 PY_UNWIND: Final[int] = events.PY_UNWIND
 
 STARTS: Final = PY_START | PY_RESUME | PY_THROW
 """A frame starts or runs on, by whichever way."""
 
 Callbacks = Mapping[int, Callable[..., Any]]
+
+Arming = tuple[Callable[..., Any], Callable[..., Any], int, int]
+"""What C code needs to turn INSTRUCTION events on: get, set, the tool id, the event."""
 
 
 class _ArmedCode:
@@ -62,6 +66,8 @@ class Monitor:
         self._global_wants: dict[str, int] = {}
         self._callbacks: Callbacks = {}
         self._lock = new_lock()
+        self.events_were_set: Callable[[CodeType], object] | None = None
+        """Told of each code whose events are set here: the dict watcher sets some by itself."""
 
     @locked
     def start(self, callbacks: Callbacks) -> None:
@@ -115,7 +121,7 @@ class Monitor:
                 armed = self._armed[id(code)] = _ArmedCode(self._weakly(code))
             some_were_on |= bool(armed.mask & mask)
             armed.wants = {**armed.wants, purpose: mask}
-            _monitoring.set_local_events(self.tool_id, code, armed.mask)
+            self._set(code, armed.mask)
         if some_were_on:
             # Turning this code's events off and on would do, but other threads would pass by then.
             _monitoring.restart_events()
@@ -127,7 +133,7 @@ class Monitor:
         if armed is None or self.tool_id is None or purpose not in armed.wants:
             return
         armed.wants = {one: mask for one, mask in armed.wants.items() if one != purpose}
-        _monitoring.set_local_events(self.tool_id, code, armed.mask)
+        self._set(code, armed.mask)
         if not armed.wants:
             del self._armed[id(code)]
 
@@ -138,6 +144,35 @@ class Monitor:
             code = armed.ref()
             if code is not None and purpose in armed.wants:
                 self.disarm(code, purpose)
+
+    def arming(self) -> Arming | None:
+        """Return what the dict watcher sets events with; None while no id is claimed."""
+        if self.tool_id is None:
+            return None
+        get, set_ = _monitoring.get_local_events, _monitoring.set_local_events
+        return get, set_, self.tool_id, INSTRUCTION
+
+    def adopt(self, code: CodeType, purpose: str, mask: int) -> None:
+        """Take note that ``purpose`` has ``mask`` of ``code`` on already; nothing is set."""
+        armed = self._armed.get(id(code))
+        if armed is None or armed.wants.get(purpose) != mask:
+            self._adopt(code, purpose, mask)
+
+    @locked
+    def _adopt(self, code: CodeType, purpose: str, mask: int) -> None:
+        if self.tool_id is None:
+            return
+        armed = self._armed.get(id(code))
+        if armed is None:
+            armed = self._armed[id(code)] = _ArmedCode(self._weakly(code))
+        armed.wants = {**armed.wants, purpose: mask}
+
+    def _set(self, code: CodeType, mask: int) -> None:
+        assert self.tool_id is not None
+        _monitoring.set_local_events(self.tool_id, code, mask)
+        told = self.events_were_set
+        if told is not None:
+            told(code)
 
     def is_wanted_beyond_breakpoints(self, code: CodeType) -> bool:
         """True if a step or a pause wants lines or instructions of ``code``."""

@@ -62,18 +62,19 @@ class Motion:
     ) -> None:
         """Let a stopped thread make one step.
 
-        Raises UnknownThread, NotStopped, ThreadIsRunning, UnknownTarget.
+        Raises UnknownThread, NotStopped, ThreadIsRunning, UnknownTarget, IsOver.
         """
-        parked = self._require(thread_id)
+        parked = self._require_live(thread_id, kind)
+        frame = parked.runs
         target = None
         if target_id is not None:
-            owner, frame, target = self._calls.get(target_id, (None, None, None))
-            if owner is not parked or frame is not parked.frame:
+            owner, of, target = self._calls.get(target_id, (None, None, None))
+            if owner is not parked or of is not frame:
                 raise errors.UnknownTarget(f"There is no call {target_id} at this stop.")
         lines = (0, 0)
         if granularity is Granularity.STATEMENT or target is not None:
-            statements = self._sources.statements(parked.frame.f_code.co_filename)
-            lines = statements.around(parked.frame.f_lineno or 0)
+            statements = self._sources.statements(frame.f_code.co_filename)
+            lines = statements.around(frame.f_lineno or 0)
         self._stops.step(thread_id, StepPlan(kind, granularity, lines, target), single)
 
     def step_in_targets(self, frame_id: int) -> list[tuple[int, CallTarget]]:
@@ -83,7 +84,7 @@ class Motion:
         """
         ident, frame = self._inspector.frame(frame_id)
         parked = self._require(self._threads.id_of(ident))
-        if frame is not parked.frame:
+        if frame is not parked.runs or parked.stop.is_over:
             return []
         statements = self._sources.statements(frame.f_code.co_filename)
         found = calls_to_come(
@@ -103,9 +104,9 @@ class Motion:
     def run_to(self, thread_id: int, path: str, line: int, single: bool = False) -> None:
         """Let a stopped thread run on until some thread comes to a line, or stops before.
 
-        Raises NoCodeAtLine, SourceUnavailable, UnknownThread, NotStopped, ThreadIsRunning.
+        Raises NoCodeAtLine, SourceUnavailable, UnknownThread, NotStopped, ThreadIsRunning, IsOver.
         """
-        self._require(thread_id)
+        self._require_live(thread_id, "nbdebug/runTo")
         self._breakpoints.run_to(path, line)
         try:
             self._stops.resume(thread_id, single)
@@ -118,9 +119,10 @@ class Motion:
     def goto_targets(self, path: str, line: int) -> list[tuple[int, int]]:
         """Return (id, line) of where the stopped thread may jump to for a line of a source.
 
-        Raises NotStopped; CannotJump with the reason where it can't.
+        Raises NotStopped, IsOver; CannotJump with the reason where it can't.
         """
         parked = self._stops.require_current()
+        _check_live(parked, "gotoTargets")
         frame = parked.frame
         there = self._sources.canonical(path)
         if self._sources.canonical(frame.f_code.co_filename) != there:
@@ -133,9 +135,9 @@ class Motion:
     def go_to(self, thread_id: int, target_id: int) -> None:
         """Have a stopped thread go on from a target's line; nothing runs.
 
-        Raises UnknownTarget, CannotJump, UnknownThread, NotStopped, ThreadIsRunning.
+        Raises UnknownTarget, CannotJump, UnknownThread, NotStopped, ThreadIsRunning, IsOver.
         """
-        parked = self._require(thread_id)
+        parked = self._require_live(thread_id, "goto")
         owner, line = self._lines.get(target_id, (None, 0))
         if owner is not parked:
             raise errors.UnknownTarget(f"There is no line {target_id} to jump to at this stop.")
@@ -146,10 +148,12 @@ class Motion:
     def pause(self, thread_id: int) -> str:
         """Have a thread stop as soon as it can; say what keeps it, "" if nothing does.
 
-        Raises UnknownThread; NothingRuns where it is idle.
+        Raises UnknownThread, IsOver; NothingRuns where it is idle.
         """
         ident = self._threads.ident_of(thread_id)
-        if self._stops.parked(ident) is not None:
+        parked = self._stops.parked(ident)
+        if parked is not None:
+            _check_live(parked, "pause")
             return f"Thread {thread_id} is stopped already."
         at = self._inspector.user_frame(ident)
         awaits = self._await_text(ident) if self._tasks.waits_in_loop(ident) else ""
@@ -184,6 +188,12 @@ class Motion:
                 said = f"Thread {thread_id} isn't stopped: it {self._blocked_in(ident)}."
             raise errors.ThreadIsRunning(said) from None
 
+    def _require_live(self, thread_id: int, what: str) -> ParkedThread:
+        """Return a thread that waits, and is to run on: what has ended can't move."""
+        parked = self._require(thread_id)
+        _check_live(parked, what)
+        return parked
+
     def _await_text(self, ident: int) -> str:
         waiting = [task for task in self._tasks.of_thread(ident) if task.awaits]
         texts = []
@@ -204,6 +214,11 @@ class Motion:
         call = call_at(frame.f_code, frame.f_lasti, statements)
         name = "" if call is None else f" in `{call.label.partition('(')[0]}`"
         return f"is blocked{name} at line {frame.f_lineno}"
+
+
+def _check_live(parked: ParkedThread, what: str) -> None:
+    if parked.stop.is_over:
+        raise errors.IsOver(f"`{what}` can't be done in what has ended.")
 
 
 def _position(ident: int) -> tuple[int, int]:

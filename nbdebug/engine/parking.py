@@ -14,6 +14,7 @@ from types import FrameType
 from typing import Any
 
 from nbdebug import errors
+from nbdebug.engine.failures import Failure
 from nbdebug.engine.model import Returned, Stop
 
 _GRACE_S = 0.5
@@ -48,7 +49,9 @@ class _Job[T]:
 class ParkedThread:
     """One thread, from the event that stopped it until it runs on.
 
-    ``outer`` is the same thread's stop in which it ran the job that stopped it once more.
+
+    ``outer`` is the same thread's stop in which it ran the job that stopped it once more. ``runs``
+    is the frame that runs; what is shown, ``frame``, may be that of ``failure`` which raised.
     """
 
     def __init__(
@@ -58,6 +61,8 @@ class ParkedThread:
         stop: Stop,
         waits_for_others: bool,
         outer: "ParkedThread | None" = None,
+        failure: Failure | None = None,
+        *,
         at_line: bool = False,
         is_calling: bool = False,
     ) -> None:
@@ -68,8 +73,10 @@ class ParkedThread:
         self.returned: Sequence[Returned] = ()
         """What the frame's calls returned in the step that has ended here."""
         self.ident = ident
-        self.frame = frame
+        self.runs = frame
+        self.frame = failure.places[0].frame if failure and failure.places else frame
         self.stop = stop
+        self.failure = failure
         self.waits_for_others = waits_for_others
         self.outer = outer
         self.was_released = False
@@ -84,13 +91,15 @@ class ParkedThread:
         self._abandoned: object = None
         self._cancelled_at = 0.0
 
-    def serve(self) -> None:
+    def serve(self, begin: Callable[[], None]) -> None:
         """Wait, doing jobs, until released. Runs on the parked thread.
 
+        ``begin`` is called first, when an interrupt would already end the waiting.
         KeyboardInterrupt while no job runs ends the waiting and goes on to the user's code.
         """
         try:
             with _Interruptible(self):
+                begin()
                 while True:
                     job = self._jobs.get()
                     if job is _INTERRUPT:

@@ -23,6 +23,7 @@ _get_module = type.__dict__["__module__"].__get__
 _get_flags = type.__dict__["__flags__"].__get__
 
 _HEAP_TYPE = 1 << 9
+_INLINE_VALUES = 1 << 2  # Py_TPFLAGS_INLINE_VALUES, since 3.13
 
 # By id: to look a class up by itself would run its metaclass's __hash__.
 _FUNCTION_TYPES = frozenset(
@@ -94,6 +95,11 @@ def full_name_of(cls: type) -> str:
 def is_heap_type(cls: type) -> bool:
     """True for a class that is not static in C: every class made in Python is one."""
     return bool(_get_flags(cls) & _HEAP_TYPE)
+
+
+def has_inline_values(cls: type) -> bool:
+    """True on 3.13 and newer if instances keep their attributes' values inside of themselves."""
+    return bool(_get_flags(cls) & _INLINE_VALUES)
 
 
 def is_interpreter_type(cls: type) -> bool:

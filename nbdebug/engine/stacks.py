@@ -4,10 +4,11 @@ Owns the ids; must not know stops. Reads frames only, runs no user code, so any 
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import CodeType, FrameType
 
 from nbdebug import errors
+from nbdebug.engine.failures import Place, place_of
 from nbdebug.engine.locks import locked, new_lock
 from nbdebug.engine.model import FrameInfo
 from nbdebug.engine.usercode import UserCode
@@ -29,22 +30,27 @@ class Stacks:
         self._known: dict[int, int] = {}  # id(frame) -> its id, while the frame is kept above
         self._lock = new_lock()
 
-    def frames_of(self, top: FrameType) -> list[FrameType]:
+    def places_of(self, top: FrameType) -> list[Place]:
         """Return the frames to show, innermost first.
 
         ``top`` is always among them, whoever's code it is. The machinery below the outermost user
         frame never is, and libraries in between only where just-my-code is off.
         """
-        return [frame for frame in _walk(top) if frame is top or self._user_code.is_user(frame)]
+        return [
+            place_of(frame)
+            for frame in _walk(top)
+            if frame is top or self._user_code.is_user(frame)
+        ]
 
     @locked
     def describe(
-        self, ident: int, frames: list[FrameType], start: int, levels: int
+        self, ident: int, places: Sequence[Place], start: int, levels: int
     ) -> tuple[list[FrameInfo], int]:
         """Return frames ``start`` to ``start + levels`` (0: all) of a stack, and its depth."""
-        page = frames[start : start + levels] if levels else frames[start:]
+        page = places[start : start + levels] if levels else places[start:]
         positions: dict[tuple[int, int], _Position] = {}
-        return [self._info(self._id_of(ident, f), f, positions) for f in page], len(frames)
+        found = [self._info(self._id_of(ident, one.frame), one, positions) for one in page]
+        return found, len(places)
 
     def frame(self, id_: int) -> tuple[int, FrameType]:
         """Return (thread ident, frame) of an id. Raises UnknownFrame."""
@@ -67,10 +73,11 @@ class Stacks:
     def _info(
         self,
         id_: int,
-        frame: FrameType,
+        place: Place,
         positions: dict[tuple[int, int], _Position],
     ) -> FrameInfo:
-        code, at = frame.f_code, frame.f_lasti
+        frame, line, at = place
+        code = frame.f_code
         key = id(code), at
         if key not in positions:
             positions[key] = _position(code, at)
@@ -79,7 +86,7 @@ class Stacks:
             id_,
             code.co_qualname if code.co_name != "<module>" else "<module>",
             code.co_filename,
-            frame.f_lineno or code.co_firstlineno,
+            line,
             column,
             end_line,
             end_column,

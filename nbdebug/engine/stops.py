@@ -9,15 +9,17 @@ its stop is told when the first has gone on.
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from types import FrameType
 from typing import Protocol
 
 from nbdebug import errors
 from nbdebug.engine import monitor
 from nbdebug.engine.checks import Hit, location_of
+from nbdebug.engine.failures import Failure
 from nbdebug.engine.jumps import jump
 from nbdebug.engine.locks import locked, new_lock
-from nbdebug.engine.model import Location, Stop, StopReason
+from nbdebug.engine.model import BreakMode, Location, Stop, StopReason
 from nbdebug.engine.monitor import Monitor
 from nbdebug.engine.parking import ParkedThread
 from nbdebug.engine.stepping import Stepper, StepPlan
@@ -83,25 +85,36 @@ class Stops:
         frame: FrameType,
         reason: StopReason | None,
         hit: Hit | None = None,
+        failure: Failure | None = None,
         *,
         at_line: bool = False,
         is_calling: bool = False,
     ) -> None:
         """Hold the calling thread in ``frame`` until a client lets it run on.
 
-        ``at_line`` and ``is_calling`` are for ParkedThread.
+        ``failure`` is the exception that it stops for; the stack is then the failure's, if it has
+        one. ``at_line`` and ``is_calling`` are for ParkedThread.
         """
         ident = threading.get_ident()
         if ident in self.quiet:
             return
-        stop = self._describe(ident, frame, reason, hit)
+        stop = self._describe(ident, frame, reason, hit, failure)
         if reason is not None and not self._listener.can_resume():
             self._listener.passed(stop)
             return
         outer = self._parked.get(ident)
-        parked = ParkedThread(ident, frame, stop, reason is None, outer, at_line, is_calling)
+        parked = ParkedThread(
+            ident,
+            frame,
+            stop,
+            reason is None,
+            outer,
+            failure,
+            at_line=at_line,
+            is_calling=is_calling,
+        )
         try:
-            if self._enter(parked):
+            if self._add(parked):
                 self._serve(parked)
         finally:
             _to_the_end(lambda: self._leave(parked))
@@ -131,6 +144,11 @@ class Stops:
             self._stop_asking()
 
     # -- on a client's thread
+
+    @property
+    def can_stop(self) -> bool:
+        """True if a client is there that will let a stopped thread run on."""
+        return self._listener.can_resume()
 
     @property
     def current(self) -> Stop | None:
@@ -178,7 +196,7 @@ class Stops:
     def step(self, thread_id: int, plan: StepPlan, single: bool = False) -> None:
         """Let the stopped thread make one step. Raises UnknownThread, NotStopped."""
         parked = self.require(thread_id)
-        self._stepper.begin(parked.ident, plan, parked.frame)
+        self._stepper.begin(parked.ident, plan, parked.runs)
         self._release(parked, single)
 
     def pause(self, ident: int) -> None:
@@ -262,14 +280,26 @@ class Stops:
             before.waits_for_others = True
 
     def _describe(
-        self, ident: int, frame: FrameType, reason: StopReason | None, hit: Hit | None
+        self,
+        ident: int,
+        frame: FrameType,
+        reason: StopReason | None,
+        hit: Hit | None,
+        failure: Failure | None = None,
     ) -> Stop:
         location = location_of(frame)
+        if failure is not None and failure.places:
+            place = failure.places[0]
+            location = replace(location_of(place.frame), line=place.line)
         ids = hit.ids if hit is not None else ()
         error = hit.error if hit is not None else ""
-        sentence = hit.sentence if hit is not None and not error else ""
         says = hit.says if hit is not None else ""
+        sentence = hit.sentence if hit is not None and not error else ""
         sentence = sentence or _sentence(reason, location, ids, error, says)
+        text = ""
+        if failure is not None:
+            why = f"{error}. " if error else ""
+            sentence, text = failure.title, why + _failed_at(failure, location)
         return Stop(
             reason or StopReason.PAUSE,
             self._threads.id_of(ident),
@@ -278,7 +308,14 @@ class Stops:
             ids,
             self.stop_other_threads,
             error,
+            text,
+            failure is not None and failure.is_over,
         )
+
+    def _tell(self, parked: ParkedThread) -> None:
+        """Tell of a stop, unless another one was told before."""
+        if self._current is parked:
+            self._announce(parked)
 
     def _announce(self, parked: ParkedThread) -> None:
         if self.stop_other_threads:
@@ -292,7 +329,7 @@ class Stops:
     def _serve(self, parked: ParkedThread) -> None:
         try:
             with self.holding():
-                parked.serve()
+                parked.serve(lambda: self._tell(parked))
         except BaseException as error:
             self._passing[parked.ident] = error
             raise
@@ -357,17 +394,6 @@ class Stops:
             self.asked.pop(ident, None)
         if not self.asked:
             self._stop_asking()
-
-    def _enter(self, parked: ParkedThread) -> bool:
-        """Put a thread among the parked ones, and tell of its stop if it is the first.
-
-        False if what the thread was to wait for is over.
-        """
-        if not self._add(parked):
-            return False
-        if self._current is parked:
-            self._announce(parked)
-        return True
 
     @locked
     def _add(self, parked: ParkedThread) -> bool:
@@ -462,11 +488,25 @@ def _to_the_end(call: Callable[[], None]) -> None:
         raise
 
 
+def _failed_at(failure: Failure, location: Location) -> str:
+    what = {
+        BreakMode.ALWAYS: "Stopped where it was raised",
+        BreakMode.UNHANDLED: "Stopped because nothing catches it",
+        BreakMode.USER_UNHANDLED: "Stopped because no user code catches it",
+        BreakMode.NEVER: "It has ended the run, raised",
+    }
+    return f"{what[failure.mode]}, at {_place(location)}."
+
+
+def _place(location: Location) -> str:
+    inside = "" if location.function == "<module>" else f" in {location.function}"
+    return f"line {location.line}{inside}"
+
+
 def _sentence(
     reason: StopReason | None, location: Location, ids: tuple[int, ...], error: str, says: str
 ) -> str:
-    inside = "" if location.function == "<module>" else f" in {location.function}"
-    place = f"line {location.line}{inside}"
+    place = _place(location)
     if error:
         return f"{error}. Stopped at {place}."
     if says:

@@ -3,7 +3,8 @@
 Owns the callbacks that the monitor registers; decides whether this event is a stop, and says so to
 `Stops`. Runs on user threads between two of their bytecodes: it takes no lock on a path that says
 no, and whatever fails in it disarms the debugger and never reaches the user's code, save what the
-user sent: KeyboardInterrupt.
+user sent: KeyboardInterrupt. Where the program is near the limit of recursion, a callback may find
+no room: that is no failure, the event passes unseen, and the next one is looked at.
 """
 
 import sys
@@ -15,6 +16,7 @@ from typing import Any
 from nbdebug.engine import monitor
 from nbdebug.engine.breakpoints import Breakpoints
 from nbdebug.engine.checks import Hit
+from nbdebug.engine.exceptions import ExceptionStops
 from nbdebug.engine.model import StopReason
 from nbdebug.engine.monitor import DISABLE, Monitor
 from nbdebug.engine.sources import is_top_level
@@ -40,6 +42,7 @@ class Tracer:
         threads: Threads,
         user_code: UserCode,
         stops: Stops,
+        exceptions: ExceptionStops,
         watches: Watches,
         failed: Callable[[], None],
     ) -> None:
@@ -55,6 +58,7 @@ class Tracer:
         self._watches = watches
         self._sites = watches.table
         self._asked = stops.asked
+        self._exceptions = exceptions
         self._failed = failed
 
     def callbacks(self) -> dict[int, Callable[..., Any]]:
@@ -68,7 +72,8 @@ class Tracer:
             monitor.PY_RETURN: self._on_return,
             monitor.PY_YIELD: self._on_yield,
             monitor.CALL: self._on_call,
-            monitor.PY_UNWIND: self._on_unwind,
+            monitor.RAISE: self._exceptions.make_on_raise(self._is_guests),
+            monitor.PY_UNWIND: self._make_on_unwind(),
         }
 
     def run_ended(self) -> None:
@@ -87,11 +92,15 @@ class Tracer:
             try:
                 check = line_checks[id(code)][line]
             except KeyError:  # seldom: such a line is disabled, unless a step or a pause wants it
-                return self._at_other_line(code, line, getframe(1))
+                check = None
             try:
+                if check is None:
+                    return self._at_other_line(code, line, getframe(1))
                 hit = check(getframe(1))
                 if hit is not None or steps or asked or arrivals:
                     self._at_line(getframe(1), line, hit)
+            except RecursionError:
+                return None
             except BaseException as error:
                 if self._is_guests(error):
                     raise
@@ -107,6 +116,8 @@ class Tracer:
                 return off
             self._at_line(frame, line, None)
             return None if self._monitor.is_wanted_beyond_breakpoints(code) else off
+        except RecursionError:
+            return None
         except BaseException as error:
             if self._is_guests(error):
                 raise
@@ -153,6 +164,8 @@ class Tracer:
                 hit = check(2)
                 if hit is not None or steps or asked:
                     return self._at_instruction(getframe(1), hit)
+            except RecursionError:
+                return None
             except BaseException as error:
                 if self._is_guests(error):
                     raise
@@ -166,6 +179,8 @@ class Tracer:
                 return DISABLE
             self._at_instruction(frame, None)
             return None if self._asked or self._stepper.wants_instructions else DISABLE
+        except RecursionError:
+            return None
         except BaseException as error:
             if self._is_guests(error):
                 raise
@@ -206,6 +221,8 @@ class Tracer:
                 return DISABLE
             try:
                 return None if self._starts(code, sys._getframe(1)) else DISABLE
+            except RecursionError:
+                return None
             except Exception:
                 self._failed()
                 return DISABLE
@@ -234,6 +251,8 @@ class Tracer:
     def _on_resume(self, code: CodeType, offset: int) -> Any:
         try:
             return None if self._resumes(code, sys._getframe(1)) else DISABLE
+        except RecursionError:
+            return None
         except Exception:
             self._failed()
             return DISABLE
@@ -241,6 +260,8 @@ class Tracer:
     def _on_throw(self, code: CodeType, offset: int, error: BaseException) -> Any:
         try:
             self._resumes(code, sys._getframe(1), by_exception=True)
+        except RecursionError:
+            return
         except Exception:
             self._failed()
 
@@ -287,19 +308,37 @@ class Tracer:
             if sys._getframe(1) is not step.home:
                 return None
             return None if self._stepper.calls(step, offset, called) else DISABLE
+        except RecursionError:
+            return None
         except Exception:
             self._failed()
             return DISABLE
 
-    def _on_unwind(self, code: CodeType, offset: int, error: BaseException) -> None:
-        try:
-            if self._sites.users:
-                self._sites.leaves(sys._getframe(1), yields=False)
-            step = self._stepper.step_of(get_ident())
-            if step is not None:
-                self._stepper.unwinds(step, sys._getframe(1))
-        except Exception:
-            self._failed()
+    def _make_on_unwind(self) -> Callable[[CodeType, int, BaseException], None]:
+        # As above: once an exception is under way that might be caught, each frame sends this.
+        pending, steps, getframe = self._exceptions.pending, self._stepper.steps, sys._getframe
+        sites = self._sites
+
+        def on_unwind(code: CodeType, offset: int, error: BaseException) -> None:
+            try:
+                if id(error) in pending:
+                    self._exceptions.left(error, getframe(1))
+                if sites.users:
+                    sites.leaves(getframe(1), yields=False)
+                if steps:
+                    self._unwinds(getframe(1))
+            except RecursionError:  # there is more room where it goes next
+                return
+            except BaseException as failure:
+                if self._is_guests(failure):
+                    raise
+
+        return on_unwind
+
+    def _unwinds(self, frame: FrameType) -> None:
+        step = self._stepper.step_of(get_ident())
+        if step is not None:
+            self._stepper.unwinds(step, frame)
 
     def _leaves(self, frame: FrameType, value: object, yields: bool) -> Any:
         try:
@@ -313,6 +352,8 @@ class Tracer:
             caller = self._stepper.stops_at_return(step, frame, value, yields)
             if caller is not None:
                 self._stop(caller, StopReason.STEP, is_calling=True)
+            return None
+        except RecursionError:
             return None
         except BaseException as error:
             if self._is_guests(error):

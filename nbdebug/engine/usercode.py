@@ -38,7 +38,7 @@ class UserCode:
         self.rules: tuple[Rule, ...] = ()
         self._libraries = _library_folders()
         self._cells: tuple[str, ...] = ()
-        self._internal_files: frozenset[str] = frozenset()
+        self._host: tuple[str, ...] = ()
         self._known: dict[tuple[str, str], bool] = {}
 
     def configure(
@@ -47,17 +47,18 @@ class UserCode:
         just_my_code: bool | None = None,
         rules: tuple[Rule, ...] | None = None,
         cells: tuple[str, ...] | None = None,
-        internal_files: frozenset[str] | None = None,
+        host: tuple[str, ...] | None = None,
     ) -> None:
         """Change the rule: what is None stays.
 
-        ``cells``: prefixes of cells' file names. ``internal_files``: files of the machinery that
-        runs the user's code, which is nobody's to step in, whatever just-my-code says.
+        ``cells``: prefixes of cells' file names. ``host``: folders and files of what runs the
+        user's code; it is nobody's to step in, whatever just-my-code says, nor is what it calls for
+        itself.
         """
         self.just_my_code = self.just_my_code if just_my_code is None else just_my_code
         self.rules = self.rules if rules is None else rules
         self._cells = self._cells if cells is None else cells
-        self._internal_files = self._internal_files if internal_files is None else internal_files
+        self._host = self._host if host is None else host
         self._known = {}
 
     def is_user(self, frame: FrameType) -> bool:
@@ -68,7 +69,7 @@ class UserCode:
             if len(self._known) > _REMEMBERED:
                 self._known = {}
             known = self._known[key] = self._decide(*key)
-        return known
+        return known and (self.just_my_code or not self._serves_host(frame))
 
     def is_users_file(self, path: str) -> bool:
         """True if code of this file is the user's, as far as the file alone tells."""
@@ -87,15 +88,30 @@ class UserCode:
             frame = frame.f_back
         return frame
 
+    def _serves_host(self, frame: FrameType) -> bool:
+        """True for a frame that the host has called, and no cell: an event loop's, say."""
+        one: FrameType | None = frame
+        is_called = False
+        while one is not None:
+            path = one.f_code.co_filename
+            if path.startswith(self._cells):
+                return False
+            is_called = is_called or self._is_hosts(path)
+            one = one.f_back
+        return is_called
+
+    def _is_hosts(self, path: str) -> bool:
+        return bool(self._host) and path.startswith(self._host)
+
     def _decide(self, path: str, module: str) -> bool:
         if path.startswith(self._cells):
             return True
-        if path.startswith((OWN_FOLDER, "<frozen ")):
+        if path.startswith((OWN_FOLDER, "<frozen ", "<nbdebug")):
             return False
         for rule in self.rules:
             if rule.matches(path, module):
                 return rule.include
-        if path in self._internal_files:
+        if self._is_hosts(path):
             return False
         if not self.just_my_code:
             return True

@@ -21,6 +21,7 @@ from nbdebug.engine.attributes import Classes, Group, Namespace
 from nbdebug.engine.bounded import Bounded, UserCode
 from nbdebug.engine.definitions import definition_of
 from nbdebug.engine.evaluate import NamespaceFrame, write_back
+from nbdebug.engine.failures import NAME
 from nbdebug.engine.insides import view_of
 from nbdebug.engine.model import Limits, Location, Returned, Scope, Variable
 from nbdebug.engine.value_text import Text, Writer, error_text
@@ -40,6 +41,7 @@ Hidden = Callable[[str, object, dict[str, Any]], bool]
 _PARTS = 20
 _AMBIGUOUS = -1
 _UNOPENED = "(...)"
+_ERROR = "(exception)"
 
 
 @dataclass(slots=True)
@@ -92,19 +94,25 @@ class VariableStore:
 
     # -- what a client asks for
 
-    def scopes(self, frame: FrameType, returned: Sequence[Returned] = ()) -> list[Scope]:
+    def scopes(
+        self,
+        frame: FrameType,
+        returned: Sequence[Returned] = (),
+        error: BaseException | None = None,
+    ) -> list[Scope]:
         """Return "Locals", "Nonlocals" where the code has free variables, and "Globals".
 
-        ``returned`` is what calls returned: it stands before the locals.
+        ``returned`` is what calls returned: it stands before the locals. ``error`` is the exception
+        that the frame is stopped for; it stands among them.
         """
-        own, code, variables = _Locals(frame, self._code), frame.f_code, frame.f_globals
+        own, code, variables = _Locals(frame, self._code, error), frame.f_code, frame.f_globals
         hidden = self._hidden_in(variables)
         shadowed = {*code.co_varnames, *code.co_cellvars, *code.co_freevars}
 
         def scope(free: bool) -> Namespace:
             is_module = frame.f_locals is variables
             read = partial(own.pairs, free)
-            return Namespace(read, _own_name, own.assign, hidden if is_module else None)
+            return Namespace(read, _local_name, own.assign, hidden if is_module else None)
 
         def expression(name: str) -> str | None:
             return f"globals()[{name!r}]" if name in shadowed else _own_name(name)
@@ -433,6 +441,10 @@ def _own_name(name: str) -> str | None:
     return name if name.isidentifier() and not keyword.iskeyword(name) else None
 
 
+def _local_name(name: str) -> str | None:
+    return NAME if name == _ERROR else _own_name(name)
+
+
 class _WithReturned(View):
     """The local variables below what calls returned, which can be looked at only."""
 
@@ -456,9 +468,10 @@ class _WithReturned(View):
 class _Locals:
     """The variables of a frame's own scope, read anew each time, in the order of the code."""
 
-    def __init__(self, frame: FrameType, code: UserCode) -> None:
+    def __init__(self, frame: FrameType, code: UserCode, error: BaseException | None) -> None:
         self._frame = frame
         self._code = code
+        self._error = error
 
     def pairs(self, free: bool) -> list[tuple[Any, Any]]:
         code = self._frame.f_code
@@ -466,9 +479,13 @@ class _Locals:
         order = dict.fromkeys((*code.co_varnames, *code.co_cellvars))
         names = [name for name in order if name in found]
         names += [name for name in found if name not in order]
-        return [(name, found[name]) for name in names if (name in code.co_freevars) is free]
+        own = [(name, found[name]) for name in names if (name in code.co_freevars) is free]
+        has_error = self._error is not None and not free
+        return [(_ERROR, self._error), *own] if has_error else own
 
     def assign(self, name: str, value: object) -> None:
+        if name == _ERROR:
+            raise TypeError("it is the exception that is under way")
         namespace = self._frame.f_locals
         namespace[name] = value
         write_back(self._frame, namespace)

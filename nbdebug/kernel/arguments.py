@@ -5,7 +5,7 @@ Owns their shapes only.
 
 from dataclasses import dataclass
 
-from nbdebug.dap.messages import SourceArg, SourceBreakpoint
+from nbdebug.dap.arguments import SourceArg, SourceBreakpoint
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,9 @@ class Nbdebug(Configurable):
     condition_errors = Enum(
         ("stop", "output"), "stop", help="What a condition that raises does, once for a breakpoint."
     ).tag(config=True)
+    post_mortem = Bool(
+        False, help="When a cell fails, open its traceback as a stop before the cell ends."
+    ).tag(config=True)
     repr_limit_s = Float(0.5, help="Seconds that one `__repr__` or property may take.").tag(
         config=True
     )

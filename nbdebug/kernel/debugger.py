@@ -7,9 +7,11 @@ the main thread; asked on the control thread.
 import asyncio
 import atexit
 import contextlib
+import importlib.util
 import os
 import sys
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import ipykernel.debugger as stock
@@ -19,7 +21,9 @@ from nbdebug import errors
 from nbdebug.dap import listening
 from nbdebug.dap.log import MessageLog
 from nbdebug.dap.messages import Json
+from nbdebug.engine import modules
 from nbdebug.engine.model import BreakpointSpec, LineTarget
+from nbdebug.kernel import hashing
 from nbdebug.kernel.cells import Cells
 from nbdebug.kernel.config import Nbdebug
 from nbdebug.kernel.session import KernelSession
@@ -30,7 +34,7 @@ _ANSWERED_MEANWHILE = ("dumpCell", "debugInfo", "inspectVariables", "modules")
 _PATIENCE_S = 0.005
 """How long a request may keep the control channel, on which interrupt and shutdown come too."""
 _HOST_PACKAGES = frozenset(
-    ("ipykernel", "IPython", "jupyter_client", "tornado", "zmq", "comm", "debugpy")
+    ("ipykernel", "IPython", "jupyter_client", "tornado", "traitlets", "zmq", "comm", "debugpy")
 )
 
 
@@ -135,9 +139,10 @@ class KernelDebugger:
         engine.inspector.around = self.session.without_input
         engine.threads.is_service = _serves_kernel
         engine.tasks.host_packages = _HOST_PACKAGES
+        engine.exceptions.is_host = _is_of_host
         engine.user_code.configure(
             cells=self.cells.prefixes,
-            internal_files=frozenset(getattr(self.kernel, "_kernel_modules", ())),
+            host=tuple(_host_folders()),
         )
         self.config.apply(engine)
         self.session.path_mappings = lambda: self.config.mappings
@@ -153,13 +158,14 @@ class KernelDebugger:
         stock._is_debugpy_available = True
         self._before_shutdown = kernel.do_shutdown
         kernel.do_shutdown = self._shut_down
-        self._before_breakpoint = sys.breakpointhook
-        sys.breakpointhook = self._break
+        self.session.on_attached = self._hook_breakpoint
         self.cells.keep_leading_lines()
         self.cells.bodies.install()
+        hashing.install()
         self.shell.events.register("pre_execute", self.session.run_starts)
         self.shell.events.register("pre_run_cell", self.cells.starts)
         self.shell.events.register("post_execute", self.session.run_ended)
+        self.shell.events.register("post_run_cell", self._cell_ended)
         atexit.register(self.cells.remove_files)
         listening.share(self.session)
 
@@ -172,11 +178,11 @@ class KernelDebugger:
         self.shell.events.unregister("pre_execute", self.session.run_starts)
         self.shell.events.unregister("pre_run_cell", self.cells.starts)
         self.shell.events.unregister("post_execute", self.session.run_ended)
-        if sys.breakpointhook == self._break:
-            sys.breakpointhook = self._before_breakpoint
+        self.shell.events.unregister("post_run_cell", self._cell_ended)
         self.shell.configurables.remove(self.config)
         self.cells.restore_leading_lines()
         self.cells.bodies.remove()
+        hashing.remove()
         kernel = self.kernel
         if self._before is _MISSING:
             del kernel.debugger
@@ -226,14 +232,34 @@ class KernelDebugger:
     def _is_asked_for(self) -> bool:
         return self.session.is_attached or bool(self.session.engine.breakpoints.infos())
 
+    def _hook_breakpoint(self, attached: bool) -> None:
+        """Have `breakpoint()` mean the client's debugger as long as there is a client.
+
+        Otherwise pdb is to start in the caller's frame, which it finds as its own caller's.
+        """
+        if attached and sys.breakpointhook != self._break:
+            self._before_breakpoint = sys.breakpointhook
+            sys.breakpointhook = self._break
+        elif not attached and sys.breakpointhook == self._break:
+            sys.breakpointhook = self._before_breakpoint
+
     def _break(self, *arguments: Any, **options: Any) -> Any:
-        """Stop where `breakpoint()` is called; without a client, do what it did before."""
+        """Stop where `breakpoint()` is called; with arguments, do what it did before."""
         own = not arguments and not options and "PYTHONBREAKPOINT" not in os.environ
         # In a forked child the client isn't there, and the engine is off.
         if not (own and self.session.can_resume() and self.session.engine.is_started):
             return self._before_breakpoint(*arguments, **options)
         self.session.engine.stops.stop_after(sys._getframe(1))
         return None
+
+    def _cell_ended(self, result: Any) -> None:
+        """Open a failed cell's traceback where the user has asked for it once and for all."""
+        error = result.error_in_exec
+        if not self.config.post_mortem or not isinstance(error, Exception):
+            return
+        if not self.session.engine.exceptions.was_told(error):
+            with contextlib.suppress(errors.NoFailure):
+                self.session.engine.post_mortem(error)
 
     def _shut_down(self, restart: bool) -> Any:
         """End what is stopped before the kernel waits for its threads to end."""
@@ -242,11 +268,26 @@ class KernelDebugger:
         return self._before_shutdown(restart)
 
 
+def _host_folders() -> Iterator[str]:
+    for name in _HOST_PACKAGES:
+        file = modules.file_of(name)
+        if file is not None:
+            yield os.path.dirname(file) + os.sep
+    launcher = importlib.util.find_spec("ipykernel_launcher")  # which runs as __main__
+    if launcher is not None and launcher.origin is not None:
+        yield launcher.origin
+
+
 def _serves_kernel(thread: Any) -> bool:
     # Most of ipykernel's threads carry pydevd's mark, which the engine knows; these are the rest.
     runs = getattr(thread, "_target", None) or type(thread).run
     package = str(getattr(runs, "__module__", "")).partition(".")[0]
     return package in ("ipykernel", "IPython", "zmq", "tornado")
+
+
+def _is_of_host(module: str) -> bool:
+    # They call reprs, completers and hooks of the user's, and catch what these raise.
+    return module.partition(".")[0] in {*_HOST_PACKAGES, "jedi", "traitlets"}
 
 
 def debugger_of(shell: Any) -> KernelDebugger:

@@ -1,4 +1,4 @@
-"""The magics: %bp, %stack and %nbdebug.
+"""The magics: %bp, %stack, %postmortem and %nbdebug.
 
 Owns their grammar and what they print; each is a thin line over the kernel's session. Run on the
 thread that runs the cell.
@@ -33,6 +33,8 @@ _LINE = re.compile(r"(?P<place>.+):(?P<line>\d+)$")
 _DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*$")
 _USAGE = "Write, for instance, `%bp mymod.py:12 if x > 3` or `%bp pkg.func`; `%bp?` shows all."
 _PLACE_CHARS = 60
+_VALUE_CHARS = 80
+_LINE_CHARS = 1000
 
 
 class _Usage(errors.UsageError):
@@ -72,6 +74,18 @@ class NbdebugMagics(Magics):
         %stack tasks        the asyncio tasks: where each waits, for what, and who waits for it
         """
         return self._answer(lambda: self._stack(line.strip()))
+
+    @line_magic
+    def postmortem(self, line: str) -> Table | None:
+        """Open the traceback of the last failure as a stop: its stack, variables, evaluation.
+
+        %postmortem         look at the last cell that failed
+
+        The cell that says so waits there; Continue ends it. Nothing can be stepped, as the code has
+        ended. `%config Nbdebug.post_mortem = True` does it whenever a cell fails. Where no debugger
+        is open, the frames are shown as a table, with the variables of the innermost.
+        """
+        return self._answer(lambda: self._postmortem(line.strip()))
 
     @line_magic
     def nbdebug(self, line: str) -> Table | None:
@@ -202,6 +216,26 @@ class NbdebugMagics(Magics):
                 rows.append([name, frame.name, f"{path}:{frame.line}"])
         return Table(["thread", "function", "place"], rows, "No thread runs code of yours.")
 
+    def _postmortem(self, line: str) -> Table | None:
+        if line:
+            raise errors.UsageError(f"`%postmortem` takes nothing, and was given `{line}`.")
+        session = self._debugger.session
+        error = session.last_failure()
+        if session.can_resume():
+            session.engine.post_mortem(error)
+            return None
+        inspector = session.engine.inspector
+        failure = inspector.failure_of(error)
+        print(f"{failure.title}. To open it in the panel, press the bug and run %postmortem again.")
+        is_cell = self._debugger.cells.is_cell
+        rows = []
+        for index, (frame, number, _) in enumerate(failure.places):
+            variables = [] if index else inspector.failed_variables(failure.places[0])
+            shown = "; ".join(f"{v.name} = {v.value}"[:_VALUE_CHARS] for v in variables if v.value)
+            path = "a cell" if is_cell(frame.f_code.co_filename) else frame.f_code.co_filename
+            rows.append([frame.f_code.co_qualname, f"{path}:{number}", shown[:_LINE_CHARS]])
+        return Table(["function", "place", "variables"], rows)
+
     def _tasks(self) -> Table:
         headings = ["task", "state", "function", "place", "awaits", "awaited by"]
         rows = []
@@ -282,7 +316,7 @@ def _is_below(path: str) -> bool:
 
 def names() -> list[str]:
     """Return the names of the magics."""
-    return ["bp", "stack", "nbdebug"]
+    return ["bp", "stack", "postmortem", "nbdebug"]
 
 
 def register(shell: Any) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 from ipykernel.compiler import get_tmp_directory, get_tmp_hash_seed
 
 from nbdebug import errors
+from nbdebug.dap import arguments as a
 from nbdebug.dap import messages as m
 from nbdebug.dap.messages import Json
 from nbdebug.dap.requests import REQUESTS, Request
@@ -117,14 +118,11 @@ class KernelSession(Session):
         """
         if threading.current_thread() is threading.main_thread():
             return call()
-        started, done = threading.Event(), threading.Event()
+        done = threading.Event()
         outcome: list[Any] = []
         failure: list[BaseException] = []
 
         def run() -> None:
-            if started.is_set():  # the asker has given up
-                return
-            started.set()
             try:
                 outcome.append(call())
             except BaseException as error:
@@ -132,10 +130,7 @@ class KernelSession(Session):
             finally:
                 done.set()
 
-        self.kernel.io_loop.add_callback(run)
-        if not started.wait(_IDLE_LIMIT_S):
-            started.set()
-            raise errors.ThreadIsRunning("The kernel is busy, and nothing is stopped.")
+        self.begin_on_main_thread(run)
         left_s = self.engine.inspector.limits.evaluate_s + 1
         while not done.wait(_LOOK_S):
             left_s -= 0.0 if self.engine.stops.current is not None else _LOOK_S
@@ -144,6 +139,30 @@ class KernelSession(Session):
         if failure:
             raise failure[0]
         return outcome[0]
+
+    def begin_on_main_thread(self, call: Callable[[], None]) -> None:
+        """Have the idle main thread begin ``call``, and don't wait for its end.
+
+        Raises ThreadIsRunning if it is busy.
+        """
+        begun = threading.Event()
+
+        def begin() -> None:
+            if not begun.is_set():  # else the asker has given up
+                begun.set()
+                call()
+
+        self.kernel.io_loop.add_callback(begin)
+        if not begun.wait(_IDLE_LIMIT_S):
+            begun.set()
+            raise errors.ThreadIsRunning("The kernel is busy, and nothing is stopped.")
+
+    def last_failure(self) -> BaseException:
+        """Return the exception that the kernel's shell has shown last. Raises NoFailure."""
+        found = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
+        if not isinstance(found, BaseException):
+            raise errors.NoFailure("Nothing has failed yet.")
+        return found
 
     @contextmanager
     def without_input(self) -> Iterator[None]:
@@ -171,7 +190,7 @@ def dump_cell(session: KernelSession, arguments: k.DumpCellArguments) -> Json:
     return {"sourcePath": session.cells.dump(arguments.code)}
 
 
-def debug_info(session: KernelSession, arguments: m.Nothing) -> Json:
+def debug_info(session: KernelSession, arguments: a.Nothing) -> Json:
     by_source: dict[str, list[Json]] = {}
     for info in session.engine.breakpoints.infos():
         if info.path and not isinstance(info.spec.target, FunctionTarget):
@@ -192,7 +211,7 @@ def debug_info(session: KernelSession, arguments: m.Nothing) -> Json:
     }
 
 
-def inspect_variables(session: KernelSession, arguments: m.Nothing) -> Json:
+def inspect_variables(session: KernelSession, arguments: a.Nothing) -> Json:
     found = session.engine.inspector.idle_view(session.kernel.shell.user_ns)
     return {"variables": [m.variable_body(v, session.is_brief) for v in found]}
 
@@ -216,7 +235,7 @@ def rich_inspect_variables(session: KernelSession, arguments: k.RichInspectArgum
     engine = session.engine
     if engine.stops.current is not None:
         rendered: Json = engine.inspector.in_frame(
-            arguments.frame_id, render, engine.inspector.limits.evaluate_s
+            arguments.frame_id, render, engine.inspector.limits.evaluate_s, name
         )
     else:
         rendered = session.on_main_thread(
@@ -236,12 +255,12 @@ def copy_to_globals(session: KernelSession, arguments: k.CopyToGlobalsArguments)
         return session.engine.inspector.view_of(value, destination)
 
     new = session.engine.inspector.in_frame(
-        arguments.src_frame_id, copy, session.engine.inspector.limits.evaluate_s
+        arguments.src_frame_id, copy, session.engine.inspector.limits.evaluate_s, source
     )
     return {"value": m.sendable(new.value), **m.value_body(new)}
 
 
-def evaluate_(session: KernelSession, arguments: m.EvaluateArguments) -> Json:
+def evaluate_(session: KernelSession, arguments: a.EvaluateArguments) -> Json:
     engine = session.engine
     text, context = arguments.expression, arguments.context
     if engine.stops.current is not None:
@@ -262,8 +281,19 @@ def evaluate_(session: KernelSession, arguments: m.EvaluateArguments) -> Json:
 
 
 def set_breakpoint_condition(session: KernelSession, arguments: k.BreakpointArguments) -> Json:
-    spec = m.line_spec(arguments.source, arguments.breakpoint)
+    spec = a.line_spec(arguments.source, arguments.breakpoint)
     return {"breakpoint": m.breakpoint_body(session.engine.breakpoints.add(spec))}
+
+
+def post_mortem(session: KernelSession, arguments: a.Nothing) -> None:
+    engine = session.engine
+    if not session.can_resume():
+        raise errors.NotStarted("`nbdebug/postMortem` comes after `attach`.")
+    if engine.stops.current is not None:
+        raise errors.ThreadIsRunning("A thread is stopped already: let it run on first.")
+    error = session.last_failure()
+    engine.inspector.failed_places(error)
+    session.begin_on_main_thread(lambda: engine.post_mortem(error))
 
 
 def _breakpoint(info: BreakpointInfo) -> Json:
@@ -292,8 +322,8 @@ def _bounded(session: KernelSession, call: Callable[[], Any]) -> Any:
 KernelSession.requests = {
     **REQUESTS,
     "dumpCell": Request(k.DumpCellArguments, dump_cell, needs_start=False),
-    "debugInfo": Request(m.Nothing, debug_info, needs_start=False),
-    "inspectVariables": Request(m.Nothing, inspect_variables, needs_start=False),
+    "debugInfo": Request(a.Nothing, debug_info, needs_start=False),
+    "inspectVariables": Request(a.Nothing, inspect_variables, needs_start=False),
     "richInspectVariables": Request(
         k.RichInspectArguments, rich_inspect_variables, needs_start=False, may_wait=True
     ),
@@ -303,5 +333,6 @@ KernelSession.requests = {
     "modules": replace(REQUESTS["modules"], needs_start=False),
     "variables": replace(REQUESTS["variables"], needs_start=False),
     "evaluate": replace(REQUESTS["evaluate"], run=evaluate_),
+    "nbdebug/postMortem": Request(a.Nothing, post_mortem, may_wait=True),
     "nbdebug/setBreakpoint": Request(k.BreakpointArguments, set_breakpoint_condition),
 }

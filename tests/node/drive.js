@@ -57,13 +57,28 @@ async function look() {
   await client.sourceRequest({ source, sourceReference: 0 });
   await client.modulesRequest({ startModule: 0, moduleCount: 2 });
   await client.customRequest('cancel', { requestId: 1 });
+  await client.customRequest('loadedSources');
+  await client.customRequest('stepInTargets', { frameId });
+  const { body: called } = await client.evaluateRequest({ expression: 'inner', frameId });
+  const locationReference = called.valueLocationReference;
+  const { body: defined } = await client.customRequest('locations', { locationReference });
+  assert.strictEqual(defined.line, lines.inside - 1);
+  await refused(client.customRequest('exceptionInfo', { threadId: 1 }));
   const { body: { threads } } = await client.threadsRequest();
   assert.deepStrictEqual(threads.map((one) => one.id), [1]);
   await refused(client.evaluateRequest({ expression: '1/0', frameId }));
   await refused(client.scopesRequest({ frameId: 999 }));
 }
 
+async function jump(line) {
+  const { body: { targets } } = await client.customRequest('gotoTargets', { source, line });
+  const targetId = targets[0].id;
+  await stoppedAt('goto', line, () => client.customRequest('goto', { threadId: 1, targetId }));
+}
+
 async function move() {
+  await jump(lines.return);
+  await jump(lines.inside);
   await stoppedAt('step', lines.return, () => client.nextRequest({ threadId: 1 }));
   await stoppedAt('step', lines.call, () => client.stepOutRequest({ threadId: 1 }));
   await stoppedAt('step', lines.second, () => client.nextRequest({ threadId: 1 }));

@@ -1,0 +1,402 @@
+"""The arguments of the Debug Adapter Protocol's requests.
+
+Owns their shapes and the parsing: arguments become frozen dataclasses here, once, whose fields are
+DAP's names in snake case. Does no I/O.
+"""
+
+import dataclasses
+import re
+import types
+import typing
+from dataclasses import dataclass, field
+from typing import Any
+
+from nbdebug import errors
+from nbdebug.engine.model import BreakpointSpec, FunctionTarget, LineTarget
+from nbdebug.engine.watch_model import Access, WatchSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """No arguments."""
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterData:
+    cell_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceArg:
+    path: str | None = None
+    name: str | None = None
+    source_reference: int = 0
+    adapter_data: AdapterData | None = None
+
+    @property
+    def cell(self) -> str:
+        """The id of the cell that is meant, where the client tells cells of one text apart."""
+        return self.adapter_data.cell_id if self.adapter_data is not None else ""
+
+
+@dataclass(frozen=True, slots=True)
+class InitializeArguments:
+    client_id: str = field(default="", metadata={"name": "clientID"})
+    lines_start_at1: bool = True
+    columns_start_at1: bool = True
+    path_format: typing.Literal["path", "uri"] = "path"
+    supports_start_debugging_request: bool = False
+    supports_invalidated_event: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RuleArg:
+    include: bool = False
+    path: str = ""
+    module: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PathMappingArg:
+    local_root: str
+    remote_root: str
+
+
+@dataclass(frozen=True, slots=True)
+class AttachArguments:
+    stop_on_entry: bool = False
+    just_my_code: bool | None = None
+    rules: tuple[RuleArg, ...] | None = None
+    stop_other_threads: bool | None = None
+    condition_errors: typing.Literal["stop", "output"] | None = None
+    path_mappings: tuple[PathMappingArg, ...] | None = None
+    token: str = ""
+    redirect_output: bool | None = None
+    sub_process: bool | None = None
+    debug_options: tuple[str, ...] = ()
+
+    @property
+    def wants_output(self) -> bool:
+        """True if the client asks for what the program writes."""
+        return self._option(self.redirect_output, "RedirectOutput")
+
+    @property
+    def wants_children(self) -> bool:
+        """True if the client asks for child processes, each as a session of its own."""
+        return self._option(self.sub_process, "SubProcess")
+
+    def _option(self, value: bool | None, name: str) -> bool:
+        # VS Code says it in a list, which has its defaults too.
+        return name in self.debug_options if value is None else value
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchArguments(AttachArguments):
+    no_debug: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DisconnectArguments:
+    terminate_debuggee: bool = False
+    restart: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SourceBreakpoint:
+    line: int
+    condition: str | None = None
+    hit_condition: str | None = None
+    log_message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SetBreakpointsArguments:
+    source: SourceArg
+    breakpoints: tuple[SourceBreakpoint, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionBreakpoint:
+    name: str
+    condition: str | None = None
+    hit_condition: str | None = None
+    log_message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SetFunctionBreakpointsArguments:
+    breakpoints: tuple[FunctionBreakpoint, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ExceptionFilterOptions:
+    filter_id: str
+    condition: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SetExceptionBreakpointsArguments:
+    filters: tuple[str, ...] = ()
+    filter_options: tuple[ExceptionFilterOptions, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ExceptionInfoArguments:
+    thread_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class DataBreakpointInfoArguments:
+    name: str
+    variables_reference: int = 0
+    frame_id: int | None = None
+    bytes: int | None = None
+    as_address: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DataBreakpoint:
+    data_id: str
+    access_type: typing.Literal["read", "write", "readWrite"] = "write"
+    condition: str | None = None
+    hit_condition: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SetDataBreakpointsArguments:
+    breakpoints: tuple[DataBreakpoint, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BreakpointLocationsArguments:
+    source: SourceArg
+    line: int
+    column: int | None = None
+    end_line: int | None = None
+    end_column: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadArguments:
+    thread_id: int
+    single_thread: bool = False
+
+
+Granularity = typing.Literal["statement", "line", "instruction"]
+
+
+@dataclass(frozen=True, slots=True)
+class StepArguments:
+    thread_id: int
+    single_thread: bool = False
+    granularity: Granularity = "statement"
+
+
+@dataclass(frozen=True, slots=True)
+class StepInArguments:
+    thread_id: int
+    single_thread: bool = False
+    target_id: int | None = None
+    granularity: Granularity = "statement"
+
+
+@dataclass(frozen=True, slots=True)
+class StepInTargetsArguments:
+    frame_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class GotoTargetsArguments:
+    source: SourceArg
+    line: int
+    column: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GotoArguments:
+    thread_id: int
+    target_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunToArguments:
+    thread_id: int
+    source: SourceArg
+    line: int
+    single_thread: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StackTraceArguments:
+    thread_id: int
+    start_frame: int = 0
+    levels: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ScopesArguments:
+    frame_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class VariablesArguments:
+    variables_reference: int
+    filter: typing.Literal["indexed", "named"] | None = None
+    start: int = 0
+    count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SetVariableArguments:
+    variables_reference: int
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluateArguments:
+    expression: str
+    frame_id: int | None = None
+    context: str = "repl"
+
+
+@dataclass(frozen=True, slots=True)
+class SetExpressionArguments:
+    expression: str
+    value: str
+    frame_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CompletionsArguments:
+    text: str
+    column: int
+    line: int = 1
+    frame_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LocationsArguments:
+    location_reference: int
+
+
+@dataclass(frozen=True, slots=True)
+class CancelArguments:
+    request_id: int | None = None
+    progress_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceArguments:
+    source: SourceArg | None = None
+    source_reference: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ModulesArguments:
+    start_module: int = 0
+    module_count: int = 0
+
+
+def parse(shape: type[Any], raw: object, where: str = "arguments") -> Any:
+    """Return ``raw`` as an instance of the dataclass ``shape``.
+
+    Unknown keys are ignored, as DAP asks. Raises BadArguments, naming the key that is wrong.
+    """
+    if raw is None:
+        raw = {}
+    if not isinstance(raw, dict):
+        raise errors.BadArguments(f"`{where}` must be an object, not {_json_type(raw)}.")
+    values = {}
+    for name, key, hint, is_required in _keys_of(shape):
+        if raw.get(key) is not None:
+            values[name] = _value(hint, raw[key], f"{where}.{key}")
+        elif is_required:
+            raise errors.BadArguments(f"`{where}.{key}` is missing.")
+    return shape(**values)
+
+
+_known_keys: dict[type[Any], list[tuple[str, str, Any, bool]]] = {}
+
+
+def _keys_of(shape: type[Any]) -> list[tuple[str, str, Any, bool]]:
+    """Return (field, DAP's key, type, whether it is required) of each field."""
+    if shape not in _known_keys:
+        hints = typing.get_type_hints(shape)
+        _known_keys[shape] = [
+            (
+                item.name,
+                item.metadata.get("name") or _camel(item.name),
+                hints[item.name],
+                item.default is dataclasses.MISSING,
+            )
+            for item in dataclasses.fields(shape)
+        ]
+    return _known_keys[shape]
+
+
+def _value(hint: Any, raw: object, where: str) -> Any:
+    if isinstance(hint, types.UnionType):
+        hint = next(part for part in typing.get_args(hint) if part is not types.NoneType)
+    if typing.get_origin(hint) is tuple:
+        if not isinstance(raw, list):
+            raise errors.BadArguments(f"`{where}` must be a list, not {_json_type(raw)}.")
+        item = typing.get_args(hint)[0]
+        return tuple(_value(item, one, f"{where}[{i}]") for i, one in enumerate(raw))
+    if typing.get_origin(hint) is typing.Union:
+        return _value(typing.get_args(hint)[0], raw, where)
+    if typing.get_origin(hint) is typing.Literal:
+        if raw not in typing.get_args(hint):
+            raise errors.BadArguments(
+                f"`{where}` must be one of {', '.join(typing.get_args(hint))}."
+            )
+        return raw
+    if dataclasses.is_dataclass(hint):
+        return parse(typing.cast(type[Any], hint), raw, where)
+    if not isinstance(raw, hint) or (hint is int and isinstance(raw, bool)):
+        raise errors.BadArguments(f"`{where}` must be {_NAMES[hint]}, not {_json_type(raw)}.")
+    return raw
+
+
+_NAMES = {int: "a whole number", str: "a string", bool: "true or false"}
+
+
+def _json_type(raw: object) -> str:
+    kinds = {
+        dict: "an object",
+        list: "a list",
+        str: "a string",
+        bool: "a boolean",
+        type(None): "null",
+    }
+    return kinds.get(type(raw), "a number")
+
+
+def _camel(name: str) -> str:
+    return re.sub("_(.)", lambda match: match[1].upper(), name)
+
+
+def line_spec(source: SourceArg, one: SourceBreakpoint) -> BreakpointSpec:
+    """Return the engine's words for a source breakpoint; empty strings count as absent."""
+    target = LineTarget(source.path or "", one.line, source.cell)
+    return BreakpointSpec(
+        target, one.condition or None, one.hit_condition or None, one.log_message or None
+    )
+
+
+def function_spec(one: FunctionBreakpoint) -> BreakpointSpec:
+    """Return the engine's words for a function breakpoint."""
+    target = FunctionTarget(one.name)
+    return BreakpointSpec(
+        target, one.condition or None, one.hit_condition or None, one.log_message or None
+    )
+
+
+def watch_spec(one: DataBreakpoint) -> WatchSpec:
+    """Return what a data breakpoint asks for; a write of an equal value is no change of a value."""
+    accesses = {
+        "write": (Access.CHANGE,),
+        "read": (Access.READ,),
+        "readWrite": (Access.CHANGE, Access.READ),
+    }[one.access_type]
+    return WatchSpec(accesses, condition=one.condition, hit_condition=one.hit_condition)

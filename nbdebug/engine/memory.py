@@ -1,0 +1,226 @@
+"""Where in memory a value lies: an element of a buffer, a slot of a list; and what is there now.
+
+Owns the finding and the reading; must not know how a change is noticed. A place is found anew at
+each look, since lists and arrays move when they grow: memory that was freed is never read. What can
+be referred to weakly is; a list, a bytearray and the like can't be, and are kept alive.
+
+Threads: any that holds the GIL. Source: Include/cpython/listobject.h, PEP 3118.
+"""
+
+import ctypes
+import sys
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, Protocol, cast
+
+from nbdebug import errors
+from nbdebug.engine import libraries, physical
+from nbdebug.engine.libraries import Kind
+
+_FORMAT_AND_STRIDES: Final = 0x1C
+"""PyBUF_FULL_RO without indirect buffers: PyBUF_STRIDES | PyBUF_FORMAT."""
+
+_POINTER: Final = ctypes.sizeof(ctypes.c_void_p)
+_OB_ITEM: Final = ctypes.sizeof(ctypes.c_ssize_t) * 2 + _POINTER
+"""Where a PyListObject has its items: after the reference count, the type and the length."""
+
+
+class _Buffer(ctypes.Structure):
+    _fields_ = (
+        ("buf", ctypes.c_void_p),
+        ("obj", ctypes.py_object),
+        ("len", ctypes.c_ssize_t),
+        ("itemsize", ctypes.c_ssize_t),
+        ("readonly", ctypes.c_int),
+        ("ndim", ctypes.c_int),
+        ("format", ctypes.c_char_p),
+        ("shape", ctypes.POINTER(ctypes.c_ssize_t)),
+        ("strides", ctypes.POINTER(ctypes.c_ssize_t)),
+        ("suboffsets", ctypes.POINTER(ctypes.c_ssize_t)),
+        ("internal", ctypes.c_void_p),
+    )
+
+
+# Prototypes of our own: setting argtypes on ctypes.pythonapi would change it for the guest.
+_get_buffer = ctypes.PYFUNCTYPE(
+    ctypes.c_int, ctypes.py_object, ctypes.POINTER(_Buffer), ctypes.c_int
+)(("PyObject_GetBuffer", ctypes.pythonapi))
+_release_buffer = ctypes.PYFUNCTYPE(None, ctypes.POINTER(_Buffer))(
+    ("PyBuffer_Release", ctypes.pythonapi)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Bytes in memory."""
+
+    address: int
+    length: int
+
+
+class Place(Protocol):
+    """Something that lies in memory, as long as it is there."""
+
+    def span(self) -> Span | None:
+        """Return where it is now; None if it is gone."""
+
+    def read(self) -> bytes | None:
+        """Return what is there now; None if it is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class BufferSpan:
+    """A buffer as its exporter describes it; the address is valid while it doesn't move."""
+
+    address: int
+    itemsize: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+
+def buffer_of(value: object) -> BufferSpan:
+    """Describe an object's buffer. Raises NotSupported where it has none that lies in one piece."""
+    view = _Buffer()
+    try:
+        _get_buffer(_with_buffer(value), ctypes.byref(view), _FORMAT_AND_STRIDES)
+    except Exception as error:
+        name = physical.name_of(type(value))
+        raise errors.NotSupported(f"A {name} has no buffer to watch: {error}.") from error
+    try:
+        dims = range(view.ndim)
+        shape = tuple(view.shape[i] for i in dims)
+        return BufferSpan(view.buf or 0, view.itemsize, shape, tuple(view.strides[i] for i in dims))
+    finally:
+        _release_buffer(ctypes.byref(view))
+
+
+class BufferItems:
+    """One element of a buffer, or elements side by side: ``array[i, j]``, ``data[2:6]``.
+
+    ``start`` has an index for each dimension; the elements are ``count`` along the last one.
+    Raises NotSupported, or IndexError as the buffer's own indexing would.
+    """
+
+    def __init__(self, owner: object, start: int | tuple[int, ...], count: int = 1) -> None:
+        self._owner = _weakly(owner)
+        self._start = start if isinstance(start, tuple) else (start,)
+        self._count = count
+        self._span_in(buffer_of(owner))
+
+    def span(self) -> Span | None:
+        """Return where the elements are now; None if the buffer is gone, or has become shorter."""
+        owner = self._owner()
+        if owner is None:
+            return None
+        try:
+            return self._span_in(buffer_of(owner))
+        except (errors.NotSupported, IndexError):
+            return None
+
+    def read(self) -> bytes | None:
+        """Return the elements' bytes."""
+        owner = self._owner()  # held while it is read
+        span = self.span()
+        return None if owner is None or span is None else ctypes.string_at(*_pair(span))
+
+    def _span_in(self, buffer: BufferSpan) -> Span:
+        if len(self._start) != len(buffer.shape):
+            raise errors.NotSupported(
+                f"This buffer has {len(buffer.shape)} dimensions, and {len(self._start)} "
+                "were named."
+            )
+        offset = 0
+        for index, size, stride in zip(self._start, buffer.shape, buffer.strides, strict=True):
+            place = index + size if index < 0 else index
+            if not 0 <= place < size:
+                raise IndexError("index out of range")
+            offset += place * stride
+        last, size = self._start[-1], buffer.shape[-1]
+        if (last + size if last < 0 else last) + self._count > size or self._count < 1:
+            raise IndexError("index out of range")
+        if self._count > 1 and buffer.strides[-1] != buffer.itemsize:
+            raise errors.NotSupported("These elements don't lie side by side in memory.")
+        return Span(buffer.address + offset, buffer.itemsize * self._count)
+
+
+class ListSlot:
+    """One slot of a list: which object stands there, not what is in that object.
+
+    Raises NotSupported where this interpreter lays its lists out in another way.
+    """
+
+    def __init__(self, owner: list[Any], index: int) -> None:
+        if not isinstance(owner, list):
+            raise errors.NotSupported(f"A {physical.name_of(type(owner))} isn't a list.")
+        self._owner = owner
+        self._index = index
+        owner[index]  # raises IndexError
+        if self.read() != id(owner[index]).to_bytes(_POINTER, sys.byteorder):
+            raise errors.NotSupported("This Python lays its lists out in a way that isn't known.")
+
+    def span(self) -> Span | None:
+        """Return where the slot is now; None if the list has become shorter."""
+        size = list.__len__(self._owner)
+        place = self._index + size if self._index < 0 else self._index
+        if not 0 <= place < size:
+            return None
+        items = ctypes.c_void_p.from_address(id(self._owner) + _OB_ITEM).value
+        return None if items is None else Span(items + place * _POINTER, _POINTER)
+
+    def read(self) -> bytes | None:
+        """Return the address of the object in the slot, as bytes."""
+        span = self.span()
+        return None if span is None else ctypes.string_at(*_pair(span))
+
+
+class BufferCompare:
+    """Notices that one element of a buffer has changed, by comparing: for LINE events.
+
+    Sees no write of an equal value, and of several writes between two looks only the last. A look
+    is an indexing of a memoryview, made anew each time: one that is kept would forbid the owner to
+    grow.
+    """
+
+    def __init__(self, owner: object, index: int | tuple[int, ...]) -> None:
+        self._owner, self._index = _weakly(owner), index
+        try:
+            self.value: Any = memoryview(cast(Any, owner))[cast(int, index)]
+        except (TypeError, ValueError, NotImplementedError) as error:
+            name = physical.name_of(type(owner))
+            raise errors.NotSupported(f"This {name} can't be compared: {error}.") from error
+        self.is_gone = False
+
+    def changed(self) -> tuple[Any, Any] | None:
+        """Return (old, new) if it has changed since the last look. Raises nothing."""
+        try:
+            new = memoryview(self._owner())[self._index]
+        except Exception:  # gone, or shorter than the index
+            self.is_gone = True
+            return None
+        old = self.value
+        if new == old or (new != new and old != old):  # noqa: PLR0124 - a NaN equals nothing
+            return None
+        self.value = new
+        return old, new
+
+
+def _with_buffer(value: object) -> object:
+    """Return the value, or for numpy's dates, which export no buffer, a view of the same memory."""
+    if libraries.kind_of(type(value)) is Kind.ARRAY:
+        array = libraries.plain_array(value)
+        if array.dtype.kind in "mM":
+            return array.view("i8")
+    return value
+
+
+def _pair(span: Span) -> tuple[int, int]:
+    return span.address, span.length
+
+
+def _weakly(owner: object) -> Callable[[], Any]:
+    """Return what returns the owner while it lives."""
+    try:
+        return weakref.ref(owner)
+    except TypeError:
+        return lambda: owner
