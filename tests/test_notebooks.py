@@ -273,6 +273,39 @@ def test_the_script_finds_the_bug_and_cures_it_without_a_hand_on_the_mouse() -> 
     assert "[10, 12, 10]" in the_cell("scripting", "discounts.clear()").result
 
 
+# -- watches
+
+
+def test_the_watch_names_the_helper_that_overwrites_the_column() -> None:
+    assert the_cell("watches", "expected = report").result == "(909.0, 1010.0)"
+    printed = the_cell("watches", "tidy = clean").printed
+    assert re.fullmatch(
+        r"orders\['price'\] changed: Series\(\[2.0, 150.0, 30.0\]\) -> "
+        r"Series\(\[1.8, 135.0, 27.0\]\) at cell \[\d+\] line 10, in discount\(\)\n",
+        printed,
+    )
+
+
+def test_watches_of_numbers_have_a_history_and_hidden_writes_are_told() -> None:
+    history = the_cell("watches", "%watch rate --history").result
+    assert len(history.splitlines()) == 6 and "in train()" in history
+    spent = the_cell("watches", "def spend").printed
+    assert [line.partition(" changed")[0] for line in spent.splitlines()] == [
+        "limits['day']",
+        "mine.total",
+        "mine.total",
+        "limits['day']",
+    ]
+    hidden = the_cell("watches", 'vars(mine)["total"] = 0').complained
+    assert "mine.total changed outside watched code between" in hidden
+
+
+def test_watches_in_python_have_a_frame_and_may_raise() -> None:
+    framed = the_cell("watches", "seen.history.to_frame()").result
+    assert len(framed.splitlines()) == 5
+    assert the_cell("watches", "careless()").printed.startswith("DataChanged: limits changed:")
+
+
 # -- exceptions
 
 

@@ -17,7 +17,7 @@ from watch_corpus import LOCALS, NOT, PLACES, check_local, check_place, prepare,
 from nbdebug import errors
 from nbdebug.engine.model import Granularity, StepKind
 from nbdebug.engine.watch_model import Access, Action, WatchSpec
-from nbdebug.engine.watch_targets import resolve
+from nbdebug.engine.watch_targets import Target, resolve
 
 
 @pytest.fixture
@@ -294,6 +294,17 @@ def test_a_watch_that_raises_does_so_in_the_writer(program: Debuggee) -> None:
     assert program.namespace["x"] == 3
 
 
+def test_a_watch_raises_at_a_breakpoint_as_well(program: Debuggee) -> None:
+    program.client.attached = True
+    program.write("x = 0\ndef f(n):\n    global x\n    x = n\n    y = x  # @after\nf(0)\nf(1)\n")
+    program.break_at("after")
+    program.run_to_stop()
+    target = resolve("x", program_frame(program))
+    program.engine.watches.add(target, WatchSpec(action=Action.RAISE))
+    with pytest.raises(errors.DataChanged, match="x changed: 0 -> 1"):
+        program.finish()
+
+
 def test_a_function_that_raises_is_told_once_and_harms_nobody(program: Debuggee) -> None:
     prepare(program, COUNTER)
     other = watch(program, "x")
@@ -341,6 +352,25 @@ def test_a_watch_stops_right_after_the_write(program: Debuggee) -> None:
     assert program.stop.description == "x changed: 3 -> 4 at program.py line 4, in fit()"
     assert program.evaluate("x") == "4"
     program.finish()
+
+
+def test_a_step_and_a_breakpoint_after_the_write_are_one_stop_with_it(program: Debuggee) -> None:
+    program.client.attached = True
+    program.write(
+        "x = 0\ndef f(n):\n    global x\n    x = n  # @write\n    y = x  # @after\n    return y\n"
+        "f(1)\nf(2)\n"
+    )
+    program.break_at("write")
+    program.run_to_stop()
+    target = resolve("x", program_frame(program))
+    watched = program.engine.watches.add(target, WatchSpec())
+    assert program.next() == "after"
+    assert program.stop is not None and program.stop.reason == "data breakpoint"
+    [info] = program.break_at("after")
+    assert program.resume_to_stop() == "after"
+    assert program.stop.breakpoint_ids == (watched.id, info.id)
+    program.finish()
+    assert [event.new for event in watched.history] == [1, 2]
 
 
 def test_a_local_of_one_frame_is_watched_until_that_frame_ends(program: Debuggee) -> None:
@@ -403,6 +433,43 @@ def test_what_is_unwatched_costs_and_tells_nothing(program: Debuggee) -> None:
     program.namespace["main"](3)
     assert not watched.history
     assert not program.engine.watches.table.checks
+
+
+def test_a_watch_of_one_frame_ends_when_an_exception_leaves_it(program: Debuggee) -> None:
+    program.client.attached = True
+    program.write(
+        "def f():\n    x = 1  # @set\n    raise KeyError  # @raise\n"
+        "try:\n    f()\nexcept KeyError:\n    pass\n"
+    )
+    program.break_at("raise")
+    program.run_to_stop()
+    target = resolve("x", program_frame(program))
+    watched = program.engine.watches.add(target, WatchSpec(action=Action.LOG))
+    program.finish()
+    assert watched.info().state == "ended: its frame, of f, has ended"
+
+
+def test_a_better_mechanism_is_taken_where_it_is_offered(program: Debuggee) -> None:
+    prepare(program, COUNTER)
+    asked = []
+
+    def decline(target: Target, accesses: frozenset[Access], tell: object) -> str:
+        asked.append((target.text, accesses))
+        return "It isn't there."
+
+    program.engine.watches.offers.append(decline)
+    info = watch(program, "x").info()
+    assert (info.mechanism, info.why_not) == ("store sites", "It isn't there.")
+    assert asked == [("x", frozenset((Access.CHANGE,)))]
+
+
+def test_numbers_of_numpy_are_kept_as_numbers(program: Debuggee) -> None:
+    pytest.importorskip("numpy", reason="numpy isn't installed for this Python")
+    text = "import numpy as np\nx = 0\ndef main():\n    global x\n    x = np.float64(0.5)\n"
+    prepare(program, text)
+    watched = watch(program, "x")
+    program.namespace["main"]()
+    assert [(type(event.new), event.new_text) for event in watched.history] == [(float, "0.5")]
 
 
 # -- what can't be watched

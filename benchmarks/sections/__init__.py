@@ -18,6 +18,7 @@ from benchmarks.sections import (
     step,
     threads,
     variables,
+    watches,
 )
 
 if TYPE_CHECKING:
@@ -39,5 +40,6 @@ SECTIONS: dict[str, Callable[[Pool], list[Row]]] = {
     "pause": pause.measure,
     "threads": threads.measure,
     "script": script.measure,
+    "watches": watches.measure,
     "memory": memory.measure,
 }

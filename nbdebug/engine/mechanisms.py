@@ -1,14 +1,30 @@
 """How a watch learns of changes: what every mechanism must say and do.
 
-Owns the protocol only. Store sites are one mechanism (watch_sites); what is exact, in C or in
-hardware, is another with the same shape. Any thread may arm and disarm.
+Owns the protocol only. Store sites are one mechanism (watch_checks), which serves every target; a
+better one, in C or in hardware, is offered through `Watches.offers`. Any thread may arm and disarm;
+a mechanism tells on the writer's thread, where user code may run.
 """
 
-from typing import Protocol
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, Protocol
+
+from nbdebug.engine.checks import Hit
+from nbdebug.engine.watch_model import Access
+from nbdebug.engine.watch_targets import Target
+
+Tell = Callable[[FrameType, int, str, object, object], Hit | None]
+"""Called with the writer's frame, the 1-based line of the write, the kind (an Access, or "outside"
+for a change that was found later), the old and the new value or `watch_values.MISSING`. A Hit is to
+be a stop: the INSTRUCTION callback makes one of what a site's check returns."""
 
 
 class Mechanism(Protocol):
     """One way of seeing one watched place; its texts are shown to the user."""
+
+    test: Callable[[object, object], Any] | None
+    """A condition on the old and new value alone, if there is one: false tells nothing. It may be
+    left untried; what is told is tried again."""
 
     @property
     def name(self) -> str:
@@ -27,7 +43,27 @@ class Mechanism(Protocol):
         """What it costs, as a phrase."""
 
     def arm(self) -> None:
-        """Begin to see."""
+        """Begin to see, from the value that is there now."""
 
     def disarm(self) -> None:
         """See nothing more, and cost nothing."""
+
+    def look(self) -> tuple[object, object] | None:
+        """Compare now; return the value last known and the one that is there, if they differ."""
+
+
+Offer = Callable[[Target, frozenset[Access], Tell], Mechanism | str]
+"""Makes a mechanism for a target, or says in a sentence why it can't serve it."""
+
+
+def chosen(
+    offers: list[Offer], target: Target, accesses: frozenset[Access], tell: Tell
+) -> tuple[Mechanism | None, str]:
+    """Return the first mechanism on offer; without one, None and the reasons."""
+    reasons = []
+    for offer in offers:
+        found = offer(target, accesses, tell)
+        if not isinstance(found, str):
+            return found, ""
+        reasons.append(found)
+    return None, " ".join(reasons)

@@ -80,11 +80,7 @@ _CALLS = {"CALL", "CALL_KW", "CALL_FUNCTION_EX"}
 _FIRST_INPLACE = 13  # NB_INPLACE_ADD, of BINARY_OP's argument
 _LAST_INPLACE = 25
 _OUT = "out"
-_SUBSCRIPT_CODES = frozenset(
-    dis.opmap[name] for name in (*_ITEM_STORES, "DELETE_SUBSCR") if name in dis.opmap
-)
 _REMEMBERED = 64
-_BINARY_OP = dis.opmap["BINARY_OP"]
 
 _known: dict[int, tuple[weakref.ref[CodeType], "CodeSites"]] = {}
 
@@ -123,28 +119,6 @@ def sites_of(code: CodeType) -> CodeSites:
         _known.clear()
     _known[id(code)] = weakref.ref(code), found
     return found
-
-
-def may_change_content(code: CodeType) -> bool:
-    """True if `content_sites` may have something; costs little."""
-    if not MUTATORS.isdisjoint(code.co_names) or (_OUT,) in code.co_consts:
-        return True
-    opcodes = code.co_code[::2]
-    if not _SUBSCRIPT_CODES.isdisjoint(opcodes):
-        return True
-    arguments = code.co_code[1::2]
-    return any(
-        op == _BINARY_OP and _FIRST_INPLACE <= argument <= _LAST_INPLACE
-        for op, argument in zip(opcodes, arguments, strict=True)
-    )
-
-
-def code_with_variable(code: CodeType, name: str) -> Iterator[CodeType]:
-    """Yield ``code`` and the functions inside that share its variable ``name``."""
-    yield code
-    for const in code.co_consts:
-        if isinstance(const, CodeType) and name in const.co_freevars:
-            yield from code_with_variable(const, name)
 
 
 def has_local(code: CodeType, name: str) -> bool:

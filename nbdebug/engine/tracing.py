@@ -25,6 +25,7 @@ from nbdebug.engine.stops import PURPOSE as PAUSE
 from nbdebug.engine.stops import Stops
 from nbdebug.engine.threads import Threads
 from nbdebug.engine.usercode import UserCode
+from nbdebug.engine.watch_sites import merged
 from nbdebug.engine.watches import Watches
 
 _ARRIVAL = "arrival"
@@ -135,6 +136,13 @@ class Tracer:
                 hit = Hit((*hit.ids, *arrival[1].ids), hit.error)
         step = self._stepper.step_of(ident)
         steps_here = step is not None and self._stepper.stops_at_line(step, frame, line)
+        if hit is None and not steps_here and ident not in self._asked:
+            return
+        # What the line before has written is told with this stop, not with another one after it.
+        written = self._sites.written_before(frame)
+        if written is not None:
+            self._raise_for(written)
+            reason, hit = StopReason.DATA_BREAKPOINT, merged(written, hit)
         if hit is not None and self._threads.is_user(ident):
             self._stop(frame, reason, hit, at_line=True)
         elif ident in self._asked:
@@ -183,9 +191,8 @@ class Tracer:
             if not (self._stepper.steps or self._asked):
                 return DISABLE
             hit = None
-        if hit is not None and hit.raises is not None:
-            self._raised[get_ident()] = hit.raises
-            raise hit.raises
+        if hit is not None:
+            self._raise_for(hit)
         ident = get_ident()
         step = self._stepper.step_of(ident)
         steps_here = step is not None and self._stepper.stops_at_instruction(step, frame)
@@ -197,13 +204,20 @@ class Tracer:
             self._stop(frame, StopReason.STEP)
         return None
 
+    def _raise_for(self, hit: Hit) -> None:
+        """Raise in the user's code what a watch is to raise there."""
+        if hit.raises is not None:
+            self._raised[get_ident()] = hit.raises
+            raise hit.raises
+
     def _make_on_start(self) -> Callable[[CodeType, int], Any]:
         # As above: with a breakpoint set, this is what each code object of the process costs once.
         bindings, steps, asked = self._bindings, self._stepper.steps, self._asked
-        watches = self._sites.users
+        watches, may_have = self._sites.users, self._sites.may_have
 
         def on_start(code: CodeType, offset: int) -> Any:
-            if code.co_filename in bindings.uninteresting_files and not (steps or asked or watches):
+            known = code.co_filename in bindings.uninteresting_files and not (steps or asked)
+            if known and not (watches and may_have(code)):
                 return DISABLE
             try:
                 return None if self._starts(code, sys._getframe(1)) else DISABLE
@@ -376,4 +390,6 @@ class Tracer:
         cursor = self._breakpoints.cursor
         if cursor is not None and reason is not None:
             reason, hit = self._breakpoints.end_run_to(cursor, reason, hit)
+        if self._sites.users and reason is not None:
+            self._watches.look_at_stop(frame)
         self._stops.stop_here(frame, reason, hit, at_line=at_line, is_calling=is_calling)

@@ -12,7 +12,7 @@ from fnmatch import fnmatch
 from types import FrameType
 
 _REMEMBERED = 10_000  # code by file and module; each edited cell is new
-_OWN_FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+OWN_FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ class UserCode:
     def _decide(self, path: str, module: str) -> bool:
         if path.startswith(self._cells):
             return True
-        if path.startswith((_OWN_FOLDER, "<frozen ", "<nbdebug")):
+        if path.startswith((OWN_FOLDER, "<frozen ", "<nbdebug")):
             return False
         for rule in self.rules:
             if rule.matches(path, module):
@@ -120,7 +120,7 @@ class UserCode:
 
 def is_own(frame: FrameType) -> bool:
     """True for a frame of the debugger itself."""
-    return frame.f_code.co_filename.startswith(_OWN_FOLDER)
+    return frame.f_code.co_filename.startswith(OWN_FOLDER)
 
 
 def _library_folders() -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from types import CodeType, FrameType
 from typing import Any
 
 from nbdebug import compat
-from nbdebug.engine.checks import Hit
+from nbdebug.engine.mechanisms import Tell
 from nbdebug.engine.monitor import DISABLE
 from nbdebug.engine.store_sites import (
     Kind,
@@ -26,8 +26,6 @@ from nbdebug.engine.watch_sites import SiteCheck, SiteTable
 from nbdebug.engine.watch_targets import ItemTarget, LocalTarget, NamespaceTarget, Target
 from nbdebug.engine.watch_values import MISSING, is_container, is_plain, is_same, remember
 
-Tell = Callable[[FrameType, int, str, object, object], Hit | None]
-"""Called with the frame, the line of the site, the kind, the old and the new value."""
 Test = Callable[[object, object], Any]
 
 _LOOKS = 1000
@@ -134,12 +132,19 @@ class SiteWatch:
         if self._local is not None:
             return None
         state = self._place
-        value = self.target.read()
-        before = state.value
-        if is_same(before, value):
+        value, before = self.target.read(), state.value
+        if is_same(before, value) or not self._is_from_outside(state, before, value, None):
             return None
         self._remember(state, value)
         return before, value
+
+    def _is_from_outside(
+        self, state: State, known: object, value: object, frame: FrameType | None
+    ) -> bool:
+        """True unless another thread's store may have done it, which will tell of it itself."""
+        if self._table.is_in_flight():
+            return False
+        return state.value is known and is_same(remember(value), self.target.read(frame))
 
     # -- what the table asks
 
@@ -239,7 +244,9 @@ class SiteWatch:
             if known is not value:
                 if known is _UNKNOWN or (is_local and is_plain(value)):
                     self._remember(state, value)
-                elif not is_same(known, value):
+                elif not is_same(known, value) and self._is_from_outside(
+                    state, known, value, frame
+                ):
                     self._remember(state, value)
                     if not is_local or id(value) == _address(known):
                         hit = self._tell(frame, site.line, "outside", known, value)
@@ -285,8 +292,6 @@ class SiteWatch:
             cls = type(new)
             if not (cls is int or cls is float or cls is str or cls is bool or new is None):
                 return careful(depth + 1)
-            if old == new and type(old) is cls:
-                return None
             state.value = new
             if test is not None:
                 try:
@@ -294,6 +299,8 @@ class SiteWatch:
                         return None
                 except Exception:  # told where it is tried again
                     pass
+            if type(old) is cls and is_same(old, new):
+                return None
             return tell(getframe(depth), line, "change", old, new)
 
         return check
@@ -316,8 +323,6 @@ class SiteWatch:
             cls = type(new)
             if not (cls is int or cls is float or cls is str or cls is bool or new is None):
                 return careful(depth + 1)
-            if old == new and type(old) is cls:
-                return None
             state.value = new
             if test is not None:
                 try:
@@ -325,6 +330,8 @@ class SiteWatch:
                         return None
                 except Exception:
                     pass
+            if type(old) is cls and is_same(old, new):
+                return None
             return tell(getframe(depth), line, "change", old, new)
 
         return check
@@ -357,8 +364,6 @@ class SiteWatch:
             cls = type(new)
             if not (cls is int or cls is float or cls is str or cls is bool or new is None):
                 return careful(depth + 1)
-            if old == new and type(old) is cls:
-                return None
             state.value = new
             if test is not None:
                 try:
@@ -366,6 +371,8 @@ class SiteWatch:
                         return None
                 except Exception:
                     pass
+            if type(old) is cls and is_same(old, new):
+                return None
             return tell(frame, line, "change", old, new)
 
         return check

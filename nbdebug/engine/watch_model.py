@@ -73,7 +73,10 @@ class WatchEvent:
 
 @dataclass(frozen=True, slots=True)
 class WatchInfo:
-    """A watch as it stands now. ``state`` is "watching", "pending", "off" or "ended: why"."""
+    """A watch as it stands now. ``state`` is "watching", "pending" or "ended: why".
+
+    ``why_not`` says why no better mechanism serves it, where there could be one.
+    """
 
     id: int
     text: str
@@ -83,6 +86,7 @@ class WatchInfo:
     sees: str
     cannot_see: str
     cost: str
+    why_not: str
     hits: int
     last: WatchEvent | None
     value: str

@@ -9,6 +9,7 @@ user threads without it, so their values are replaced, not changed.
 import sys
 import weakref
 from collections.abc import Callable, Iterable
+from threading import get_ident
 from types import CodeType, FrameType
 from typing import Any, Protocol
 
@@ -16,7 +17,7 @@ from nbdebug.engine import monitor
 from nbdebug.engine.checks import Hit
 from nbdebug.engine.locks import locked, new_lock
 from nbdebug.engine.monitor import DISABLE, Monitor
-from nbdebug.engine.usercode import is_own
+from nbdebug.engine.usercode import OWN_FOLDER, is_own
 
 PURPOSE = "watch"
 
@@ -74,6 +75,7 @@ class SiteTable:
         self._monitor = monitor_
         self._is_users = is_users
         self._armed: dict[int, _Armed] = {}
+        self._ahead: dict[int, frozenset[int]] = {}  # id of code -> offsets for `written_before`
         self._by_name: dict[str, list[SiteUser]] = {}
         self._by_function: dict[str, list[SiteUser]] = {}
         self._everywhere: list[SiteUser] = []
@@ -137,8 +139,21 @@ class SiteTable:
             if code is not None and user in armed.users:
                 self._monitor.arm(code, PURPOSE, self._mask(armed))
 
+    def may_have(self, code: CodeType) -> bool:
+        """True if ``code`` has sites, or may have some. Takes no lock."""
+        if id(code) in self._armed:
+            return True
+        names, functions = self._by_name, self._by_function
+        is_named = bool(names) and not names.keys().isdisjoint(code.co_names)
+        if functions and not is_named:
+            is_named = not functions.keys().isdisjoint(code.co_qualname.split("."))
+        found = is_named or bool(self._everywhere)
+        return found and not code.co_filename.startswith(OWN_FOLDER)
+
     def starts(self, code: CodeType, frame: FrameType, is_start: bool) -> bool:
         """Look at a frame that starts or resumes; True if the next one of its code matters too."""
+        if not self.may_have(code):
+            return False
         armed = self._armed.get(id(code))
         if armed is None or armed.version != self._version:
             keep = self._look_at(code, frame)
@@ -163,6 +178,31 @@ class SiteTable:
     def has_site(self, code: CodeType, offset: int) -> bool:
         """True if something is checked before this instruction."""
         return offset in self.checks.get(id(code), ())
+
+    def written_before(self, frame: FrameType) -> Hit | None:
+        """Check what ``frame``, a caller, has just written, ahead of its INSTRUCTION event.
+
+        The event then finds nothing new. A read, which would be told twice, is left to it.
+        """
+        key, offset = id(frame.f_code), frame.f_lasti
+        if offset in self._ahead.get(key, ()):
+            check, depth = self.checks[key][offset], 1
+            while sys._getframe(depth) is not frame:
+                depth += 1
+            hit = check(depth + 1)
+            return None if hit is DISABLE else hit
+        return None
+
+    def is_in_flight(self) -> bool:
+        """True while another thread has run a store whose check is still to come, or may have."""
+        tops = sys._current_frames()
+        del tops[get_ident()]  # which would refer to itself
+        return any(self._is_at_site(top) for top in tops.values())
+
+    def _is_at_site(self, frame: FrameType | None) -> bool:
+        while frame is not None and is_own(frame):
+            frame = frame.f_back
+        return frame is not None and self.has_site(frame.f_code, frame.f_lasti)
 
     def forget_parent(self) -> None:
         """In a forked child: another thread may have held the lock at the fork."""
@@ -250,6 +290,9 @@ class SiteTable:
         armed.version = self._version
         self._armed[key] = armed
         self.checks[key] = {offset: _joined(found) for offset, found in ranked.items()}
+        self._ahead[key] = frozenset(
+            offset for offset, found in ranked.items() if all(rank == 0 for rank, _ in found)
+        )
         self._monitor.arm(code, PURPOSE, self._mask(armed))
 
     def _mask(self, armed: _Armed) -> int:
@@ -263,6 +306,7 @@ class SiteTable:
     def _forget(self, key: int) -> None:
         # Called by the collector too, on any thread, even while that thread holds the lock.
         self._armed.pop(key, None)
+        self._ahead.pop(key, None)
         self.checks.pop(key, None)
 
 
@@ -281,6 +325,13 @@ def _joined(found: list[tuple[int, SiteCheck]]) -> SiteCheck:
         return joined_hit(hits)
 
     return check_all
+
+
+def merged(written: Hit, hit: Hit | None) -> Hit:
+    """Return one hit of a watch and of what stops at the same place for a reason of its own."""
+    if hit is None:
+        return written
+    return Hit((*written.ids, *hit.ids), hit.error or written.error, sentence=written.sentence)
 
 
 def joined_hit(hits: list[Hit]) -> Hit | None:

@@ -86,7 +86,6 @@ class LocalTarget(Target):
     ) -> None:
         super().__init__(text)
         self.name, self.qualname, self.namespace = name, code.co_qualname, namespace
-        self.code = code
         self.names = ((Kind.LOCAL, name),)
         self.is_shared = is_shared(code, name)
         # Its id, not the frame: that would keep all its variables alive.

@@ -20,6 +20,7 @@ _ITEMS = 10_000
 _BYTES = 1 << 20
 """Bytes of an array that a fingerprint looks at: half from its beginning, half from its end."""
 _DEPTH = 4
+_SHOWN = 6
 _PLAIN = {id(cls) for cls in (int, float, bool, str, bytes, complex, type(None), type(Ellipsis))}
 _SEQUENCES = {id(cls) for cls in (list, tuple, deque)}
 _MAPPINGS = {id(cls) for cls in (dict, OrderedDict, defaultdict)}
@@ -61,7 +62,7 @@ class Shadow:
     __slots__ = ("mark", "ref", "text")
 
     def __init__(self, value: object) -> None:
-        self.text = safe_text(value, TEXT_CHARS)
+        self.text = _text(value)
         self.mark = fingerprint(value)
         try:
             self.ref: Any = weakref.ref(value)
@@ -101,7 +102,27 @@ def text_of(remembered: object) -> str:
     """Return the bounded text of what `remember` returned, or of any value."""
     if type(remembered) is Shadow:
         return remembered.text
-    return safe_text(remembered, TEXT_CHARS) if remembered is not MISSING else repr(MISSING)
+    return _text(remembered) if remembered is not MISSING else repr(MISSING)
+
+
+def _text(value: Any) -> str:
+    """Return a bounded text; of arrays, series and frames the first items, or the shape."""
+    cls = type(value)
+    if physical.module_of(cls).partition(".")[0] not in ("numpy", "pandas"):
+        return safe_text(value, TEXT_CHARS)
+    name = physical.name_of(cls)
+    try:
+        shape = value.shape
+        if len(shape) > 1:
+            return f"{name} of {' x '.join(map(str, shape))}"
+        items = value[:_SHOWN].tolist() if shape else [value.item()]
+        inside = safe_text(items, TEXT_CHARS)[1:-1]
+        if not shape:
+            return inside
+        more = f", ... {shape[0]:,} items" if shape[0] > _SHOWN else ""
+        return f"{name}([{inside}{more}])"[:TEXT_CHARS]
+    except Exception:  # a library's own failure
+        return safe_text(value, TEXT_CHARS)
 
 
 def fingerprint(value: object) -> tuple[object, ...]:

@@ -20,6 +20,7 @@ from nbdebug import errors
 from nbdebug.engine import conditions
 from nbdebug.engine.checks import Hit
 from nbdebug.engine.locks import locked, new_lock
+from nbdebug.engine.mechanisms import Mechanism, Offer, chosen
 from nbdebug.engine.model import Location
 from nbdebug.engine.monitor import Monitor
 from nbdebug.engine.usercode import UserCode, is_own
@@ -58,6 +59,7 @@ class Watch:
         spec: WatchSpec,
         origin: str,
         table: SiteTable,
+        offers: list[Offer],
         reports: WatchReports,
         end: "Callable[[Watch, str], None]",
     ) -> None:
@@ -79,7 +81,10 @@ class Watch:
             conditions.compile_hit_condition(spec.hit_condition) if spec.hit_condition else None
         )
         accesses = frozenset(spec.accesses)
-        self.mechanism = SiteWatch(target, accesses, table, self._seen, self._frame_ended)
+        better, self._why_not = chosen(offers, target, accesses, self._seen)
+        self.mechanism: Mechanism = better or SiteWatch(
+            target, accesses, table, self._seen, self._frame_ended
+        )
         self.mechanism.test = plain_test(spec.condition) if spec.condition else None
 
     def info(self) -> WatchInfo:
@@ -99,6 +104,7 @@ class Watch:
             sees,
             mechanism.cannot_see,
             mechanism.cost,
+            self._why_not,
             self.hits,
             self.history[-1] if self.history else None,
             "" if isinstance(target, LocalTarget) else text_of(value),
@@ -226,8 +232,8 @@ class Watch:
             _task_name(),
             old_text,
             new_text,
-            value_of(old) if is_plain(old) else old_text,
-            value_of(new) if is_plain(new) else new_text,
+            _kept(old, old_text),
+            _kept(new, new_text),
             text,
             since,
             tuple(_stack(frame)) if self.spec.with_stack and frame is not None else (),
@@ -242,6 +248,8 @@ class Watches:
     ) -> None:
         self.table = SiteTable(monitor_, user_code.is_user)
         self.reports = reports
+        self.offers: list[Offer] = []
+        """Better mechanisms than store sites, the best first; each may decline a target."""
         self._ids = ids
         self._all: dict[int, Watch] = {}
         # Held while watches change; never while user code runs.
@@ -254,7 +262,16 @@ class Watches:
 
     @locked
     def _add(self, target: Target, spec: WatchSpec, origin: str, where: str) -> Watch:
-        watch = Watch(next(self._ids), target, spec, origin, self.table, self.reports, self._ended)
+        watch = Watch(
+            next(self._ids),
+            target,
+            spec,
+            origin,
+            self.table,
+            self.offers,
+            self.reports,
+            self._ended,
+        )
         self._all[watch.id] = watch
         watch.begin(where or "where it was set")
         return watch
@@ -271,13 +288,6 @@ class Watches:
             if watch not in kept:
                 self._remove(watch)
         return kept
-
-    def get(self, id_: int) -> Watch:
-        """Return a watch. Raises UnknownWatch."""
-        watch = self._all.get(id_)
-        if watch is None:
-            raise errors.UnknownWatch(f"There is no watch {id_}.")
-        return watch
 
     def named(self, text: str) -> list[Watch]:
         """Return the watches of what the user wrote, or of the id. Raises UnknownWatch."""
@@ -315,6 +325,11 @@ class Watches:
         for watch in self.every():
             if not watch.why_ended:
                 watch.look(where)
+
+    def look_at_stop(self, frame: FrameType) -> None:
+        """Do what `look` does, before a stop in ``frame``."""
+        place = self.reports.place(frame.f_code.co_filename, frame.f_lineno or 0)
+        self.look(f"the stop at {place}")
 
     def forget_parent(self) -> None:
         """In a forked child: nothing is watched."""
@@ -382,6 +397,15 @@ def _sentence(name: str, kind: str, old: str, new: str, place: str, since: str) 
 def default_place(path: str, line: int) -> str:
     """Return what a place is called where no host knows better."""
     return f"{os.path.basename(path)} line {line}"
+
+
+def _kept(value: Any, text: str) -> Any:
+    """Return the value where keeping it does no harm, else its text."""
+    if is_plain(value):
+        return value_of(value)
+    if type(value).__module__ == "numpy" and getattr(value, "shape", None) == ():
+        return value.item()
+    return text
 
 
 def _is_thread(wanted: str) -> bool:

@@ -41,7 +41,7 @@ class Bodies:
         self.compiled: set[str] = set()
         """Cells whose magic had its body compiled through here."""
         self.started: Callable[[str, int], None] = lambda path, number: None
-        """Called with a cell's file name when the shell has given it to its text."""
+        """Called with a cell's file name and number when the shell has given them to its text."""
         self.made: Callable[[CodeType], None] = lambda code: None
         """Called with what the shell has compiled."""
         self._shell = shell

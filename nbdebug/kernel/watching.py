@@ -165,6 +165,7 @@ class WatchMagics(Magics):
             "sees",
             "can't see",
             "costs",
+            "note",
         ]
         rows = []
         for watch in watches:
@@ -183,6 +184,7 @@ class WatchMagics(Magics):
                     info.sees,
                     info.cannot_see,
                     info.cost,
+                    info.why_not,
                 ]
             )
         return Table(headings, rows, "Nothing is watched.")

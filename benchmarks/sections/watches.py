@@ -1,0 +1,70 @@
+"""What watching data costs, as ratios to the unwatched loop; the peers are other ways to do it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.report import Row
+from benchmarks.samples import median, noise_of
+
+if TYPE_CHECKING:
+    from benchmarks.pool import Pool
+
+PROGRAM = Path(__file__).parent.parent / "watching.py"
+PEER = "snapshots"
+"""The way whose figures stand in the other column; those of the rest stand beside the row."""
+SET = "10,000 watches set"
+BARS = {
+    "local_never": ("local watched, never written", 1.05),
+    "local_written": ("local written each time, condition false", 10.0),
+    "global_other": ("global watched, another written each time", 1.05),
+    "global_written": ("global written each time, condition false", 6.0),
+    "attribute_other": ("attribute watched, another instance's written each time", 6.0),
+    "attribute_written": ("attribute written each time, condition false", None),
+    "unwatched": ("function without watched names", 1.02),
+}
+SET_BAR_S = 2.0
+UNWATCHED_BAR = 1.02
+
+
+def measure(pool: Pool) -> list[Row]:
+    """A new process in each rep, in which all ways take turns."""
+    size = pool.options.size(1_000_000, 100_000)
+    runs = [run(pool, size) for _ in range(pool.options.reps)]
+    rows = [
+        Row(
+            what=what,
+            unit="x",
+            bar=bar,
+            ours=tuple(found[loop]["ours"] for found in runs),
+            stock=tuple(found[loop][PEER] for found in runs),
+            control=others(runs, loop),
+            noise=noise_of([found[loop]["control"] for found in runs]),
+        )
+        for loop, (what, bar) in BARS.items()
+    ]
+    set_s = tuple(found["many"]["set"] for found in runs)
+    cost = tuple(found["many"]["ours"] for found in runs)
+    return [
+        *rows,
+        Row(what=SET, unit="s", bar=SET_BAR_S, ours=set_s, stock=()),
+        Row(what=f"{SET}: unwatched code", unit="x", bar=UNWATCHED_BAR, ours=cost, stock=()),
+    ]
+
+
+def others(runs: list[dict[str, dict[str, float]]], loop: str) -> str:
+    """The medians of the other ways, as text."""
+    ways = [way for way in runs[0][loop] if way not in ("ours", "control", PEER)]
+    medians = {way: median([found[loop][way] for found in runs]) for way in ways}
+    return ", ".join(f"{way} {found:.0f}" for way, found in medians.items() if found is not None)
+
+
+def run(pool: Pool, size: int) -> dict[str, dict[str, float]]:
+    """One process."""
+    command = [pool.options.python, str(PROGRAM), str(size)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=600)
+    found: dict[str, dict[str, float]] = json.loads(done.stdout)
+    return found
