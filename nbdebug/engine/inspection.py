@@ -100,8 +100,7 @@ class Inspector:
         parked = self._stops.parked(ident)
         if parked is None:
             self._stacks.forget(ident)  # it runs: what was told of it holds no more
-        places = self._places(ident, parked)
-        return self._stacks.describe(ident, places, start, levels)
+        return self._stacks.describe(ident, self._stack(ident, parked), start, levels)
 
     def user_frame(self, ident: int) -> FrameType | None:
         """Return the innermost user frame that a thread runs now, or None."""
@@ -149,7 +148,8 @@ class Inspector:
         def trace(error: BaseException) -> str:
             places = failures.places_of(error.__traceback__, self._user_code)
             if error is failure.error and not failure.places:  # the callers are there still
-                places += tuple(self._stacks.places_of(parked.frame)[1:])
+                outer = self._stacks.frames_of(parked.frame)[1:]
+                places += tuple(failures.place_of(frame) for frame in outer)
             return failures.trace_text(places)
 
         def text(error: BaseException) -> str:
@@ -353,15 +353,15 @@ class Inspector:
         seen = frame if error is None else cast(FrameType, FrameWith(frame, NAME, error))
         return self._ask(ident, lambda: call(seen), limit_s)
 
-    def _places(self, ident: int, parked: ParkedThread | None) -> Sequence[Place]:
+    def _stack(self, ident: int, parked: ParkedThread | None) -> Sequence[Place | FrameType]:
         if parked is not None and parked.failure is not None and parked.failure.places:
             return parked.failure.places
         if parked is not None:
-            return self._stacks.places_of(parked.frame)
+            return self._stacks.frames_of(parked.frame)
         top = self._user_code.nearest(top_frame(ident))
         if top is not None:
-            return self._stacks.places_of(top)
-        return [failures.place_of(frame) for frame in self._awaiting_frames(ident)]
+            return self._stacks.frames_of(top)
+        return self._awaiting_frames(ident)
 
     def _error_of(self, parked: ParkedThread | None) -> BaseException | None:
         return None if parked is None or parked.failure is None else parked.failure.error

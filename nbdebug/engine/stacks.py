@@ -30,27 +30,28 @@ class Stacks:
         self._known: dict[int, int] = {}  # id(frame) -> its id, while the frame is kept above
         self._lock = new_lock()
 
-    def places_of(self, top: FrameType) -> list[Place]:
+    def frames_of(self, top: FrameType) -> list[FrameType]:
         """Return the frames to show, innermost first.
 
         ``top`` is always among them, whoever's code it is. The machinery below the outermost user
         frame never is, and libraries in between only where just-my-code is off.
         """
-        return [
-            place_of(frame)
-            for frame in _walk(top)
-            if frame is top or self._user_code.is_user(frame)
-        ]
+        is_user = self._user_code.is_user
+        return [frame for frame in _walk(top) if frame is top or is_user(frame)]
 
     @locked
     def describe(
-        self, ident: int, places: Sequence[Place], start: int, levels: int
+        self, ident: int, stack: Sequence[Place | FrameType], start: int, levels: int
     ) -> tuple[list[FrameInfo], int]:
-        """Return frames ``start`` to ``start + levels`` (0: all) of a stack, and its depth."""
-        page = places[start : start + levels] if levels else places[start:]
+        """Return frames ``start`` to ``start + levels`` (0: all) of a stack, and its depth.
+
+        A frame alone is shown where it is now; to ask that costs, and is done for the page only.
+        """
+        part = stack[start : start + levels] if levels else stack[start:]
+        page = [one if isinstance(one, Place) else place_of(one) for one in part]
         positions: dict[tuple[int, int], _Position] = {}
         found = [self._info(self._id_of(ident, one.frame), one, positions) for one in page]
-        return found, len(places)
+        return found, len(stack)
 
     def frame(self, id_: int) -> tuple[int, FrameType]:
         """Return (thread ident, frame) of an id. Raises UnknownFrame."""
