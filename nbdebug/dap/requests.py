@@ -35,6 +35,8 @@ class Request[A]:
     needs_start: bool = True
     may_wait: bool = False
     """True if it may run or wait for user code: it is then answered on the session's worker."""
+    is_brief: bool = False
+    """True if it runs none, and so needs the worker only while the stopped thread is busy."""
 
 
 def initialize(session: "Session", arguments: a.InitializeArguments) -> Json:
@@ -373,7 +375,7 @@ REQUESTS: dict[str, Request[Any]] = {
     "stackTrace": Request(
         a.StackTraceArguments, stack_trace, {"supportsDelayedStackTraceLoading": True}
     ),
-    "scopes": Request(a.ScopesArguments, scopes, may_wait=True),
+    "scopes": Request(a.ScopesArguments, scopes, may_wait=True, is_brief=True),
     "variables": Request(a.VariablesArguments, variables, may_wait=True),
     "setVariable": Request(
         a.SetVariableArguments, set_variable, {"supportsSetVariable": True}, may_wait=True

@@ -75,7 +75,7 @@ class Session:
         """Have a request answered: ``reply`` is called once, now or later, on any thread."""
         command, sequence = _head_of(request)
         entry = self.requests.get(command)
-        if entry is None or not entry.may_wait:
+        if entry is None or not entry.may_wait or (entry.is_brief and self._worker.is_idle):
             reply(self.handle(request))
             return
         self._worker.put(

@@ -49,6 +49,11 @@ class Worker:
         found[2]()
         return True
 
+    @property
+    def is_idle(self) -> bool:
+        """True if nothing is being done, and nothing waits."""
+        return not (self._jobs or self._doing)
+
     @locked
     def is_doing(self, key: object) -> bool:
         """True while a job of this key is being done."""

@@ -10,8 +10,8 @@ import contextlib
 import importlib.util
 import os
 import sys
-import threading
 from collections.abc import Iterator
+from concurrent.futures import Future
 from typing import Any
 
 import ipykernel.debugger as stock
@@ -56,7 +56,7 @@ class KernelDebugger:
 
     async def process_request(self, message: Json) -> Json:
         """Answer a debug_request; called on the control thread."""
-        return await self._submit(message)
+        return await asyncio.wrap_future(self._submit(message))
 
     async def debug_request(self, stream: Any, ident: Any, parent: Json) -> None:
         """Answer a debug_request message, one that takes its time after this has returned.
@@ -64,37 +64,32 @@ class KernelDebugger:
         ipykernel handles the next control message only then.
         """
         answer = self._submit(parent["content"])
-        if not answer.done():
-            await asyncio.wait([answer], timeout=_PATIENCE_S)
-        if answer.done():
-            self._reply(stream, ident, parent, answer)
+        try:
+            # Waiting here is quicker than to be told through the event loop.
+            self._reply(stream, ident, parent, answer.result(_PATIENCE_S))
             return
+        except TimeoutError:
+            loop = asyncio.get_running_loop()
 
-        def late(done: "asyncio.Future[Json]") -> None:
+        def late(content: Json) -> None:
             # Clients take what comes between busy and idle for the request's own.
             self.kernel._publish_status("busy", "control", parent)
-            self._reply(stream, ident, parent, done)
+            self._reply(stream, ident, parent, content)
             self.kernel._publish_status("idle", "control", parent)
 
-        answer.add_done_callback(late)
+        def answered(done: Future[Json]) -> None:
+            with contextlib.suppress(RuntimeError):  # the kernel has ended meanwhile
+                loop.call_soon_threadsafe(late, done.result())
 
-    def _submit(self, message: object) -> "asyncio.Future[Json]":
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[Json] = loop.create_future()
-        here = threading.get_ident()
+        answer.add_done_callback(answered)
 
-        def reply(content: Json) -> None:
-            if threading.get_ident() == here:
-                answer.set_result(content)
-            else:
-                with contextlib.suppress(RuntimeError):  # the kernel has ended meanwhile
-                    loop.call_soon_threadsafe(answer.set_result, content)
-
+    def _submit(self, message: object) -> Future[Json]:
+        answer: Future[Json] = Future()
         if self._is_refused(message):
             busy = errors.ClientBusy("Another debug client, on a socket, debugs this kernel.")
             answer.set_result(self.session.refuse(message, busy))
-            return answer
-        self.session.submit(message, reply)
+        else:
+            self.session.submit(message, answer.set_result)
         return answer
 
     def _is_refused(self, message: Any) -> bool:
@@ -103,9 +98,8 @@ class KernelDebugger:
         taken = self.session.is_taken and isinstance(message, dict)
         return taken and message.get("command") not in _ANSWERED_MEANWHILE
 
-    def _reply(self, stream: Any, ident: Any, parent: Json, answer: "asyncio.Future[Json]") -> None:
-        content = json_clean(answer.result())
-        self.kernel.session.send(stream, "debug_reply", content, parent, ident)
+    def _reply(self, stream: Any, ident: Any, parent: Json, content: Json) -> None:
+        self.kernel.session.send(stream, "debug_reply", json_clean(content), parent, ident)
 
     async def handle_stopped_event(self) -> None:
         """Wait: ipykernel asks again and again for stopped events of debugpy's, and has none."""
