@@ -36,8 +36,21 @@ class Stacks:
         ``top`` is always among them, whoever's code it is. The machinery below the outermost user
         frame never is, and libraries in between only where just-my-code is off.
         """
-        is_user = self._user_code.is_user
-        return [frame for frame in _walk(top) if frame is top or is_user(frame)]
+        if not self._user_code.just_my_code:
+            is_user = self._user_code.is_user
+            return [frame for frame in _walk(top) if frame is top or is_user(frame)]
+        found = [top]
+        known: dict[int, bool] = {}  # by the id of the code, which lives as long as this walk
+        frame = top.f_back
+        while frame is not None:
+            code = frame.f_code
+            is_users = known.get(id(code))
+            if is_users is None:
+                is_users = known[id(code)] = self._user_code.is_user(frame)
+            if is_users:
+                found.append(frame)
+            frame = frame.f_back
+        return found
 
     @locked
     def describe(
