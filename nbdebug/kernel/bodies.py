@@ -126,6 +126,8 @@ class Bodies:
         Returns what is to be compiled, and the file name for it. ``tree`` itself stays: `%%timeit`
         compiles a body twice.
         """
+        if not self._texts:  # no magic has run: nothing is marked
+            return tree, filename
         if not any(getattr(node, "lineno", 0) > _BODY for node in ast.walk(tree)):
             return tree, filename
         tree = copy.deepcopy(tree)
