@@ -9,17 +9,17 @@ from kernel_client import Kernel, running_kernel
 
 from nbdebug.dap.paths import Edge, Mapping
 
-HERE = Mapping("/home/me/project", "/work")
-WINDOWS = Mapping("C:\\Users\\me\\project", "/work")
+HERE = Mapping("/home/me/project", "/srv")
+WINDOWS = Mapping("C:\\Users\\me\\project", "/srv")
 
 
 @pytest.mark.parametrize(
     ("mapping", "local", "remote"),
     [
-        (HERE, "/home/me/project/a/b.py", "/work/a/b.py"),
-        (Mapping("/home/me/project/", "/work/"), "/home/me/project/a.py", "/work/a.py"),
-        (WINDOWS, "C:\\Users\\me\\project\\a\\b.py", "/work/a/b.py"),
-        (Mapping("c:/Users/me", "/work"), "c:/Users/me\\a.py", "/work/a.py"),
+        (HERE, "/home/me/project/a/b.py", "/srv/a/b.py"),
+        (Mapping("/home/me/project/", "/srv/"), "/home/me/project/a.py", "/srv/a.py"),
+        (WINDOWS, "C:\\Users\\me\\project\\a\\b.py", "/srv/a/b.py"),
+        (Mapping("c:/Users/me", "/srv"), "c:/Users/me\\a.py", "/srv/a.py"),
         (Mapping("/p", "."), "/p/a.py", os.path.join(os.getcwd(), "a.py")),
         (Mapping("/p", "~/q"), "/p/a.py", os.path.expanduser("~/q/a.py")),
     ],
@@ -35,7 +35,7 @@ def test_a_path_is_mapped_there_and_back(mapping: Mapping, local: str, remote: s
 def test_windows_paths_differ_in_case_and_separator_only() -> None:
     edge = Edge((WINDOWS,))
     for path in ("c:\\users\\ME\\project\\a.py", "C:/Users/me/project/a.py"):
-        assert edge.received({"source": {"path": path}}) == {"source": {"path": "/work/a.py"}}
+        assert edge.received({"source": {"path": path}}) == {"source": {"path": "/srv/a.py"}}
 
 
 def test_a_folder_whose_name_only_begins_alike_is_another() -> None:
@@ -62,9 +62,9 @@ def test_a_linked_root_is_known_by_both_names(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("uri", "path"),
     [
-        ("file:///work/a%20b.py", "/work/a b.py"),
-        ("file:///work/%C3%A9.py", "/work/é.py"),
-        ("file://localhost/work/a.py", "/work/a.py"),
+        ("file:///srv/a%20b.py", "/srv/a b.py"),
+        ("file:///srv/%C3%A9.py", "/srv/é.py"),
+        ("file://localhost/srv/a.py", "/srv/a.py"),
     ],
 )
 def test_uris_name_files(uri: str, path: str) -> None:
@@ -72,14 +72,14 @@ def test_uris_name_files(uri: str, path: str) -> None:
     assert edge.received({"source": {"path": uri}}) == {"source": {"path": path}}
     told = edge.told({"source": {"path": path}})
     assert edge.received(told) == {"source": {"path": path}}
-    assert told["source"]["path"].startswith("file:///work/")
+    assert told["source"]["path"].startswith("file:///srv/")
 
 
 def test_uris_and_mappings_together() -> None:
     edge = Edge((WINDOWS,), uses_uris=True)
     uri = "file:///c%3A/Users/me/project/a.py"
-    assert edge.received({"source": {"path": uri}}) == {"source": {"path": "/work/a.py"}}
-    told = edge.told({"stackFrames": [{"source": {"path": "/work/a.py"}}]})
+    assert edge.received({"source": {"path": uri}}) == {"source": {"path": "/srv/a.py"}}
+    told = edge.told({"stackFrames": [{"source": {"path": "/srv/a.py"}}]})
     assert told == {"stackFrames": [{"source": {"path": "file:///C:/Users/me/project/a.py"}}]}
     assert edge.told({"source": {"path": "<string>"}}) == {"source": {"path": "<string>"}}
 
@@ -94,9 +94,9 @@ def test_lines_and_columns_from_0() -> None:
 
 def test_what_is_the_users_stays_as_it_is() -> None:
     edge = Edge((HERE,), uses_uris=True, first_line=0, first_column=0)
-    data = {"data": {"application/json": {"line": 3, "source": {"path": "/work/a.py"}}}}
+    data = {"data": {"application/json": {"line": 3, "source": {"path": "/srv/a.py"}}}}
     assert edge.told(data) == data
-    variables = {"variables": [{"name": "path", "value": "/work/a.py"}]}
+    variables = {"variables": [{"name": "path", "value": "/srv/a.py"}]}
     assert edge.told(variables) == variables
 
 

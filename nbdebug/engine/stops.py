@@ -1,6 +1,7 @@
 """Which threads are stopped, and how they run on.
 
-Owns the parked threads and the one lock over them; must not know what a client sees of a stop.
+Owns the parked threads and the one lock over them; must not know what a client sees of a stop,
+nor what is said of it.
 `stop_here` runs on the user's thread, called by the tracer; the rest on a client's thread. There is
 one stop at a time that clients are told of: a second thread that hits something waits, parked, and
 its stop is told when the first has gone on.
@@ -9,20 +10,20 @@ its stop is told when the first has gone on.
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from types import FrameType
 from typing import Protocol
 
 from nbdebug import errors
 from nbdebug.engine import monitor
-from nbdebug.engine.checks import Hit, location_of
+from nbdebug.engine.checks import Hit
 from nbdebug.engine.failures import Failure
 from nbdebug.engine.jumps import jump
 from nbdebug.engine.locks import locked, new_lock
-from nbdebug.engine.model import BreakMode, Location, Stop, StopReason
+from nbdebug.engine.model import Stop, StopReason
 from nbdebug.engine.monitor import Monitor
 from nbdebug.engine.parking import ParkedThread
 from nbdebug.engine.stepping import Stepper, StepPlan
+from nbdebug.engine.stop_texts import describe
 from nbdebug.engine.threads import Threads, top_frame
 from nbdebug.engine.usercode import UserCode
 
@@ -216,7 +217,7 @@ class Stops:
             raise errors.CannotJump(said)
         parked.ask(lambda: jump(parked.frame, line), _JUMP_LIMIT_S)
         self.on_leave(parked.ident, self._current is parked)
-        parked.stop = self._describe(parked.ident, parked.frame, StopReason.GOTO, None)
+        parked.stop = self._describe(parked.ident, parked.frame, StopReason.GOTO)
         self._make_current(parked)
         self._listener.stopped(parked.stop)
 
@@ -284,33 +285,11 @@ class Stops:
         ident: int,
         frame: FrameType,
         reason: StopReason | None,
-        hit: Hit | None,
+        hit: Hit | None = None,
         failure: Failure | None = None,
     ) -> Stop:
-        location = location_of(frame)
-        if failure is not None and failure.places:
-            place = failure.places[0]
-            location = replace(location_of(place.frame), line=place.line)
-        ids = hit.ids if hit is not None else ()
-        error = hit.error if hit is not None else ""
-        says = hit.says if hit is not None else ""
-        sentence = hit.sentence if hit is not None and not error else ""
-        sentence = sentence or _sentence(reason, location, ids, error, says)
-        text = ""
-        if failure is not None:
-            why = f"{error}. " if error else ""
-            sentence, text = failure.title, why + _failed_at(failure, location)
-        return Stop(
-            reason or StopReason.PAUSE,
-            self._threads.id_of(ident),
-            location,
-            sentence,
-            ids,
-            self.stop_other_threads,
-            error,
-            text,
-            failure is not None and failure.is_over,
-        )
+        thread_id = self._threads.id_of(ident)
+        return describe(thread_id, frame, reason, hit, failure, self.stop_other_threads)
 
     def _tell(self, parked: ParkedThread) -> None:
         """Tell of a stop, unless another one was told before."""
@@ -486,46 +465,3 @@ def _to_the_end(call: Callable[[], None]) -> None:
     except KeyboardInterrupt:
         call()
         raise
-
-
-def _failed_at(failure: Failure, location: Location) -> str:
-    what = {
-        BreakMode.ALWAYS: "Stopped where it was raised",
-        BreakMode.UNHANDLED: "Stopped because nothing catches it",
-        BreakMode.USER_UNHANDLED: "Stopped because no user code catches it",
-        BreakMode.NEVER: "It has ended the run, raised",
-    }
-    return f"{what[failure.mode]}, at {_place(location)}."
-
-
-def _place(location: Location) -> str:
-    inside = "" if location.function == "<module>" else f" in {location.function}"
-    return f"line {location.line}{inside}"
-
-
-def _sentence(
-    reason: StopReason | None, location: Location, ids: tuple[int, ...], error: str, says: str
-) -> str:
-    place = _place(location)
-    if error:
-        return f"{error}. Stopped at {place}."
-    if says:
-        return f"{says} {place}."
-    numbers = ", ".join(map(str, ids))
-    match reason:
-        case StopReason.BREAKPOINT:
-            return f"Stopped by breakpoint{f' {numbers}' if numbers else '()'} at {place}."
-        case StopReason.FUNCTION_BREAKPOINT:
-            return f"Stopped by function breakpoint {numbers} at {place}."
-        case StopReason.STEP:
-            return f"Stopped after a step at {place}."
-        case StopReason.PAUSE:
-            return f"Paused at {place}."
-        case StopReason.ENTRY:
-            return f"Stopped at the start, at {place}."
-        case StopReason.GOTO:
-            return f"Goes on from {place}; nothing has run."
-        case None:
-            return f"Stopped, as another thread has, at {place}."
-        case _:
-            return f"Stopped at {place}."

@@ -7,23 +7,20 @@ value_text and the views to know.
 Threads: a store belongs to the stopped thread, on which every method runs but ``clear``.
 """
 
-import keyword
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from types import FrameType
 from typing import Any
 
-from nbdebug import compat
 from nbdebug.engine import physical, watch_targets
-from nbdebug.engine.attributes import Classes, Group, Namespace
+from nbdebug.engine.attributes import Classes, Group
 from nbdebug.engine.bounded import Bounded, UserCode
 from nbdebug.engine.definitions import definition_of
-from nbdebug.engine.evaluate import NamespaceFrame, write_back
-from nbdebug.engine.failures import NAME
+from nbdebug.engine.evaluate import NamespaceFrame
 from nbdebug.engine.insides import view_of
 from nbdebug.engine.model import Limits, Location, Returned, Scope, Variable
+from nbdebug.engine.scopes import namespace_view, scope_views
 from nbdebug.engine.value_text import Text, Writer, error_text
 from nbdebug.engine.views import Child, Computed, Part, View, failed
 from nbdebug.engine.watch_targets import Target
@@ -41,7 +38,6 @@ Hidden = Callable[[str, object, dict[str, Any]], bool]
 _PARTS = 20
 _AMBIGUOUS = -1
 _UNOPENED = "(...)"
-_ERROR = "(exception)"
 
 
 @dataclass(slots=True)
@@ -105,23 +101,8 @@ class VariableStore:
         ``returned`` is what calls returned: it stands before the locals. ``error`` is the exception
         that the frame is stopped for; it stands among them.
         """
-        own, code, variables = _Locals(frame, self._code, error), frame.f_code, frame.f_globals
-        hidden = self._hidden_in(variables)
-        shadowed = {*code.co_varnames, *code.co_cellvars, *code.co_freevars}
-
-        def scope(free: bool) -> Namespace:
-            is_module = frame.f_locals is variables
-            read = partial(own.pairs, free)
-            return Namespace(read, _local_name, own.assign, hidden if is_module else None)
-
-        def expression(name: str) -> str | None:
-            return f"globals()[{name!r}]" if name in shadowed else _own_name(name)
-
-        local = scope(free=False)
-        views: dict[str, View] = {"Locals": _WithReturned(returned, local) if returned else local}
-        if code.co_freevars:
-            views["Nonlocals"] = scope(free=True)
-        views["Globals"] = _namespace(variables, expression, hidden)
+        hidden = self._hidden_in(frame.f_globals)
+        views = scope_views(frame, self._code, hidden, returned, error)
         found = []
         for name, view in views.items():
             reference = self._register(view, None)
@@ -132,7 +113,7 @@ class VariableStore:
     def namespace(self, variables: dict[str, Any]) -> list[Variable]:
         """Return the variables of a dictionary of them, such as a module's or a notebook's."""
         self._begin()
-        view = _namespace(variables, _own_name, self._hidden_in(variables))
+        view = namespace_view(variables, self._hidden_in(variables))
         return self._list(self._nodes[self._register(view, None)], 0, 0, None)
 
     def children(
@@ -422,79 +403,3 @@ def _same(value: object) -> object:
 
 def _nothing() -> None:
     return None
-
-
-def _namespace(
-    variables: dict[str, Any],
-    expression: Callable[[str], str | None],
-    is_hidden: Callable[[str, object], bool] | None,
-) -> Namespace:
-    read = partial(physical.pairs, variables, 0, sys.maxsize)
-    return Namespace(read, expression, partial(_set_item, variables), is_hidden)
-
-
-def _set_item(namespace: dict[str, Any], name: str, value: object) -> None:
-    namespace[name] = value
-
-
-def _own_name(name: str) -> str | None:
-    return name if name.isidentifier() and not keyword.iskeyword(name) else None
-
-
-def _local_name(name: str) -> str | None:
-    return NAME if name == _ERROR else _own_name(name)
-
-
-class _WithReturned(View):
-    """The local variables below what calls returned, which can be looked at only."""
-
-    def __init__(self, returned: Sequence[Returned], local: View) -> None:
-        self._returned = returned
-        self._local = local
-
-    def named(self) -> list[Child]:
-        seen: dict[str, int] = {}
-        found = []
-        for one in self._returned:
-            number = seen[one.function] = seen.get(one.function, 0) + 1
-            name = f"(return) {one.function}" + (f" ({number})" if number > 1 else "")
-            found.append(Child(name, one.value, kind="data"))
-        return found + self._local.named()
-
-    def named_count(self) -> int:
-        return len(self._returned) + self._local.named_count()
-
-
-class _Locals:
-    """The variables of a frame's own scope, read anew each time, in the order of the code."""
-
-    def __init__(self, frame: FrameType, code: UserCode, error: BaseException | None) -> None:
-        self._frame = frame
-        self._code = code
-        self._error = error
-
-    def pairs(self, free: bool) -> list[tuple[Any, Any]]:
-        code = self._frame.f_code
-        found = self._read()
-        order = dict.fromkeys((*code.co_varnames, *code.co_cellvars))
-        names = [name for name in order if name in found]
-        names += [name for name in found if name not in order]
-        own = [(name, found[name]) for name in names if (name in code.co_freevars) is free]
-        has_error = self._error is not None and not free
-        return [(_ERROR, self._error), *own] if has_error else own
-
-    def assign(self, name: str, value: object) -> None:
-        if name == _ERROR:
-            raise TypeError("it is the exception that is under way")
-        namespace = self._frame.f_locals
-        namespace[name] = value
-        write_back(self._frame, namespace)
-
-    def _read(self) -> dict[Any, Any]:
-        namespace = self._frame.f_locals
-        if physical.is_a(namespace, dict):
-            return dict(physical.pairs(namespace, 0, dict.__len__(namespace)))
-        if type(namespace) is compat.FRAME_LOCALS_TYPE:
-            return dict(namespace)
-        # A class body whose metaclass prepared a mapping of its own.
-        return self._code.run(lambda: dict(namespace))
