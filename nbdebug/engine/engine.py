@@ -132,7 +132,7 @@ class Engine:
         self.watches.clear()
         self.stops.resume_all()
         self._stepper.end_all()
-        self.stops.asked.clear()
+        self.stops.asking.reasons.clear()
         self._monitor.stop()
         self.inspector.close()
 

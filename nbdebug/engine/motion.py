@@ -164,9 +164,9 @@ class Motion:
         if awaits:
             return awaits
         until = time.monotonic() + _SOON_S
-        while ident in self._stops.asked and time.monotonic() < until:
+        while ident in self._stops.asking.reasons and time.monotonic() < until:
             time.sleep(_LOOK_EVERY_S)
-        if ident not in self._stops.asked or before != _position(ident):
+        if ident not in self._stops.asking.reasons or before != _position(ident):
             return ""
         return self._blocked_text(thread_id, ident)
 

@@ -8,13 +8,13 @@ its stop is told when the first has gone on.
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from types import FrameType
 from typing import Protocol
 
 from nbdebug import errors
-from nbdebug.engine import monitor
+from nbdebug.engine.asking import Asking
 from nbdebug.engine.checks import Hit
 from nbdebug.engine.failures import Failure
 from nbdebug.engine.jumps import jump
@@ -24,10 +24,9 @@ from nbdebug.engine.monitor import Monitor
 from nbdebug.engine.parking import ParkedThread
 from nbdebug.engine.stepping import Stepper, StepPlan
 from nbdebug.engine.stop_texts import describe
-from nbdebug.engine.threads import Threads, top_frame
+from nbdebug.engine.threads import Threads
 from nbdebug.engine.usercode import UserCode
 
-PURPOSE = "pause"
 _JUMP_LIMIT_S = 2.0
 
 
@@ -59,8 +58,7 @@ class Stops:
         user_code: UserCode,
     ) -> None:
         self.stop_other_threads = True
-        self.asked: dict[int, StopReason | None] = {}
-        """Threads that are to stop at their next event: ident -> why (None: as others have)."""
+        self.asking = Asking(monitor_, threads, user_code)
         self.quiet: set[int] = set()
         """Threads that run what a client asked for only to look at it: nothing stops them."""
         self.on_leave: Callable[[int, bool], None] = lambda ident, was_current: None
@@ -68,10 +66,8 @@ class Stops:
         self.holding: Callable[[], AbstractContextManager[None]] = nullcontext
         """Entered while a thread waits: the time that its user code has stands still."""
         self._listener = listener
-        self._monitor = monitor_
         self._stepper = stepper
         self._threads = threads
-        self._user_code = user_code
         self._parked: dict[int, ParkedThread] = {}
         self._current: ParkedThread | None = None
         self._passing: dict[int, BaseException] = {}
@@ -131,18 +127,13 @@ class Stops:
 
     def run_starts(self) -> None:
         """Take note that the calling thread's run starts: a pause was meant for what ran before."""
-        ident = threading.get_ident()
-        if self.asked.get(ident) is StopReason.PAUSE:
-            del self.asked[ident]
-            if not self.asked:
-                self._stop_asking()
+        self.asking.forget_pause(threading.get_ident())
 
     def run_ended(self) -> None:
         """Take note that the calling thread's run has ended: its step and pause have, too."""
         ident = threading.get_ident()
         self._stepper.end(ident)
-        if self.asked.pop(ident, self) is not self and not self.asked:
-            self._stop_asking()
+        self.asking.forget(ident)
 
     # -- on a client's thread
 
@@ -202,8 +193,7 @@ class Stops:
 
     def pause(self, ident: int) -> None:
         """Have a running thread stop at its next line of user code."""
-        self.asked[ident] = StopReason.PAUSE
-        self._ask([ident])
+        self.asking.ask(ident, StopReason.PAUSE)
 
     def go_to(self, thread_id: int, line: int) -> None:
         """Have the stopped thread run on from another line of its frame, and tell of it as a stop.
@@ -224,16 +214,14 @@ class Stops:
     def stop_at_entry(self) -> None:
         """Have the main thread stop at the first line of user code that it comes to."""
         ident = threading.main_thread().ident or 0
-        self.asked[ident] = StopReason.ENTRY
-        self._ask([ident])
+        self.asking.ask(ident, StopReason.ENTRY)
 
     def stop_after(self, frame: FrameType) -> None:
         """Have the calling thread stop in ``frame``, one of its callers, when it is back there.
 
         This is what `breakpoint()` does: the stop itself comes with an event of the frame.
         """
-        self.asked[threading.get_ident()] = StopReason.BREAKPOINT
-        self._monitor.arm(frame.f_code, PURPOSE, monitor.INSTRUCTION)
+        self.asking.ask_in(frame, StopReason.BREAKPOINT)
 
     def resume_all(self) -> None:
         """Let every stopped thread run on, whatever it waits for."""
@@ -257,7 +245,7 @@ class Stops:
         self._parked.clear()
         self._current = None
         self._alone.clear()
-        self.asked.clear()
+        self.asking.reasons.clear()
         self._lock = new_lock()
 
     # -- inside
@@ -300,9 +288,7 @@ class Stops:
         if self.stop_other_threads:
             others = [i for i in self._threads.users() if i not in self._parked]
             self._alone.clear()
-            for ident in others:
-                self.asked.setdefault(ident, None)
-            self._ask(others)
+            self.asking.ask_others(others)
         self._listener.stopped(parked.stop)
 
     def _serve(self, parked: ParkedThread) -> None:
@@ -312,26 +298,6 @@ class Stops:
         except BaseException as error:
             self._passing[parked.ident] = error
             raise
-
-    def _ask(self, idents: Sequence[int]) -> None:
-        """Have threads notice at their next event that they are asked to stop."""
-        if not idents:
-            return
-        seen: set[int] = set()
-        for ident in idents:
-            frame = self._user_code.nearest(top_frame(ident))
-            while frame is not None:
-                if id(frame.f_code) not in seen:
-                    seen.add(id(frame.f_code))
-                    # A one-line loop sends no LINE events: instructions are what always comes.
-                    self._monitor.arm(frame.f_code, PURPOSE, monitor.INSTRUCTION)
-                frame = self._user_code.nearest(frame.f_back)
-        self._monitor.want_globally(PURPOSE, monitor.STARTS)
-        self._monitor.look_again()
-
-    def _stop_asking(self) -> None:
-        self._monitor.disarm_all(PURPOSE)
-        self._monitor.want_globally(PURPOSE, 0)
 
     def _release(self, parked: ParkedThread, single: bool) -> bool:
         """Let a thread run on; unless ``single`` the others too, but one with a stop to tell of."""
@@ -348,7 +314,7 @@ class Stops:
     def _freed_alone(self, parked: ParkedThread) -> list[ParkedThread]:
         """Return the thread that runs on by itself; its next stop is told while others wait."""
         self._alone.add(parked.ident)
-        self.asked.pop(parked.ident, None)
+        self.asking.reasons.pop(parked.ident, None)
         current = self._current
         if current is not None and current is not parked:
             current.waits_for_others = True
@@ -361,18 +327,9 @@ class Stops:
         self._alone.clear()
         if told is not None:
             told.was_released = True
-        self._drop_asked()
+        self.asking.forget_others()
         others = [other for other in self._parked.values() if other is not parked]
         return [parked, *(o for o in others if o.waits_for_others or o is told)]
-
-    def _drop_asked(self) -> None:
-        """Ask nobody any more to stop because others have, nor threads that have ended."""
-        living = self._threads.users()
-        asked = list(self.asked.items())
-        for ident in [i for i, why in asked if why is None or i not in living]:
-            self.asked.pop(ident, None)
-        if not self.asked:
-            self._stop_asking()
 
     @locked
     def _add(self, parked: ParkedThread) -> bool:
@@ -453,7 +410,7 @@ class Stops:
             staying = next((p for p in left if not p.was_released), None)
             self._current = following or (staying if parked.was_released else None)
             if not parked.was_released:
-                self._drop_asked()
+                self.asking.forget_others()
         del self._parked[parked.ident]
         return left
 

@@ -14,6 +14,7 @@ from types import CodeType, FrameType
 from typing import Any
 
 from nbdebug.engine import monitor
+from nbdebug.engine.asking import PURPOSE as PAUSE
 from nbdebug.engine.breakpoints import Breakpoints
 from nbdebug.engine.checks import Hit
 from nbdebug.engine.exceptions import ExceptionStops
@@ -21,7 +22,6 @@ from nbdebug.engine.model import StopReason
 from nbdebug.engine.monitor import DISABLE, Monitor
 from nbdebug.engine.sources import is_top_level
 from nbdebug.engine.stepping import Stepper
-from nbdebug.engine.stops import PURPOSE as PAUSE
 from nbdebug.engine.stops import Stops
 from nbdebug.engine.threads import Threads
 from nbdebug.engine.usercode import UserCode
@@ -57,7 +57,7 @@ class Tracer:
         self._stops = stops
         self._watches = watches
         self._sites = watches.table
-        self._asked = stops.asked
+        self._asked = stops.asking.reasons
         self._exceptions = exceptions
         self._failed = failed
 
