@@ -189,8 +189,8 @@ def subinterpreter():
     except ImportError:
         import _xxsubinterpreters as interpreters
     made = interpreters.create()
-    ready()
     try:
+        ready()
         while True:
             time.sleep(0.01)
     finally:
