@@ -53,8 +53,10 @@ interpreter_state (PyInterpreterState) 3.12-: ceval_gil=ceval.gil
 gil (struct _gil_runtime_state): size=sizeof last_holder locked switch_number
 thread_state (PyThreadState): size=sizeof prev next interp thread_id
 thread_state (PyThreadState) 3.8-3.10: frame
-thread_state (PyThreadState) 3.11-3.12: cframe datastack_chunk native_thread_id
-thread_state (PyThreadState) 3.13-: current_frame datastack_chunk native_thread_id
+thread_state (PyThreadState) 3.11-3.12: cframe datastack_chunk datastack_top
+    native_thread_id
+thread_state (PyThreadState) 3.13-: current_frame datastack_chunk datastack_top
+    native_thread_id
 thread_state (PyThreadState) 3.13-: eval_breaker
 cframe (_PyCFrame) 3.11-3.12: current_frame
 frame_object (PyFrameObject) 3.8-3.10: size=sizeof f_back f_code f_lasti f_lineno f_globals
