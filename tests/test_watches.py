@@ -442,6 +442,25 @@ def test_what_is_unwatched_costs_and_tells_nothing(program: Debuggee) -> None:
     assert not program.engine.watches.table.checks
 
 
+def test_a_watch_is_bound_where_another_one_was_removed_since(program: Debuggee) -> None:
+    prepare(
+        program,
+        """
+        x = y = z = 0
+        def main(n):
+            global x, y, z
+            x = y = z = n  # @write
+        """,
+    )
+    watch(program, "x")
+    removed = watch(program, "y")
+    program.namespace["main"](1)
+    watched = watch(program, "z")
+    program.engine.watches.remove([removed])
+    program.namespace["main"](2)
+    assert seen(program, watched) == [("write", "1", "2")]
+
+
 def test_a_watch_of_one_frame_ends_when_an_exception_leaves_it(program: Debuggee) -> None:
     program.client.attached = True
     program.write(

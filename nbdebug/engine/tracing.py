@@ -169,11 +169,13 @@ class Tracer:
             try:
                 check = checks[id(code)][offset]
             except KeyError:  # disabled at once, unless a step or a pause wants it
-                return self._at_other_instruction(getframe(1))
+                return self._at_other_instruction(code, offset, getframe(1))
             try:
                 hit = check(2)
+                if hit is DISABLE:
+                    return self._at_other_instruction(code, offset, getframe(1))
                 if hit is not None or steps or asked:
-                    return self._at_instruction(getframe(1), hit)
+                    self._at_instruction(getframe(1), hit)
             except RecursionError:
                 return None
             except BaseException as error:
@@ -183,12 +185,18 @@ class Tracer:
 
         return on_instruction
 
-    def _at_other_instruction(self, frame: FrameType) -> Any:
+    def _at_other_instruction(self, code: CodeType, offset: int, frame: FrameType) -> Any:
+        """Look at an event where nothing is checked, or not any more."""
+        sites = self._sites
         try:
-            if not (self._stepper.steps or self._asked):
-                return DISABLE
-            self._at_instruction(frame, None)
-            return None if self._asked or self._stepper.wants_instructions else DISABLE
+            changes = sites.changes
+            check = sites.checks.get(id(code), _NO_CHECKS).get(offset)
+            hit: Any = DISABLE if check is None else check(3)
+            if self._stepper.steps or self._asked or hit is not DISABLE:
+                self._at_instruction(frame, None if hit is DISABLE else hit)
+            if self._asked or self._stepper.wants_instructions or hit is not DISABLE:
+                return None
+            return DISABLE if sites.changes == changes else None
         except RecursionError:
             return None
         except BaseException as error:
@@ -201,9 +209,11 @@ class Tracer:
 
         What is checked here then finds nothing new.
         """
+        sites = self._sites
         try:
+            changes = sites.changes
             hit, stays = self._exact.written(frame)
-            check = self._sites.checks.get(id(code), _NO_CHECKS).get(offset)
+            check = sites.checks.get(id(code), _NO_CHECKS).get(offset)
             found: Any = DISABLE if check is None else check(3)
             if found is not DISABLE:
                 hit, stays = joined_hit([one for one in (hit, found) if one is not None]), True
@@ -213,7 +223,7 @@ class Tracer:
             if hit is not None or self._stepper.steps or self._asked:
                 self._at_instruction(frame, hit)
                 stays = stays or bool(self._asked) or self._stepper.wants_instructions
-            return None if stays else DISABLE
+            return None if stays or sites.changes != changes else DISABLE
         except RecursionError:
             return None
         except BaseException as error:
@@ -221,11 +231,7 @@ class Tracer:
                 raise
             return None
 
-    def _at_instruction(self, frame: FrameType, hit: Any) -> Any:
-        if hit is DISABLE:
-            if not (self._stepper.steps or self._asked):
-                return DISABLE
-            hit = None
+    def _at_instruction(self, frame: FrameType, hit: Hit | None) -> None:
         if hit is not None:
             self._raise_for(hit)
         ident = get_ident()
@@ -237,7 +243,6 @@ class Tracer:
             self._stop_if_asked(ident, frame)
         elif steps_here:
             self._stop(frame, StopReason.STEP)
-        return None
 
     def _raise_for(self, hit: Hit) -> None:
         """Raise in the user's code what a watch is to raise there."""
@@ -249,13 +254,17 @@ class Tracer:
         # As above: with a breakpoint set, this is what each code object of the process costs once.
         bindings, steps, asked = self._bindings, self._stepper.steps, self._asked
         watches, may_have = self._sites.users, self._sites.may_have
+        sites = self._sites
 
         def on_start(code: CodeType, offset: int) -> Any:
+            changes = sites.changes
             known = code.co_filename in bindings.uninteresting_files and not (steps or asked)
             if known and not (watches and may_have(code)):
-                return DISABLE
+                return DISABLE if sites.changes == changes else None
             try:
-                return None if self._starts(code, sys._getframe(1)) else DISABLE
+                if self._starts(code, sys._getframe(1)):
+                    return None
+                return DISABLE if sites.changes == changes else None
             except RecursionError:
                 return None
             except Exception:
@@ -284,8 +293,12 @@ class Tracer:
         return id(code) in self._bindings.line_checks and not is_top_level(code)
 
     def _on_resume(self, code: CodeType, offset: int) -> Any:
+        sites = self._sites
         try:
-            return None if self._resumes(code, sys._getframe(1)) else DISABLE
+            changes = sites.changes
+            if self._resumes(code, sys._getframe(1)):
+                return None
+            return DISABLE if sites.changes == changes else None
         except RecursionError:
             return None
         except Exception:

@@ -5,6 +5,7 @@ on user threads, takes no lock, and must be fast when it says no: `_fast_check` 
 of a watched name costs.
 """
 
+import time
 from collections.abc import Callable
 from sys import _getframe as getframe
 from threading import get_ident
@@ -30,6 +31,7 @@ _LOOKS = 1000
 """How many times the value is looked at before a store, too, while it is plain: it shows what was
 changed from outside. After these the place is hot, and is looked at after each store only."""
 _UNKNOWN = object()
+_TRIES = 20
 
 
 class State:
@@ -147,7 +149,16 @@ class SiteWatch:
             return None
         state = self._place
         value, before = self.target.read(), state.value
-        if is_same(before, value) or not self._is_from_outside(state, before, value, None):
+        if is_same(before, value):
+            return None
+        for _ in range(_TRIES):  # another thread that is about to tell of it does so by then
+            if self._is_from_outside(state, before, value, None):
+                break
+            time.sleep(0)
+            value, before = self.target.read(), state.value
+        else:
+            return None
+        if is_same(before, value):
             return None
         self._remember(state, value)
         return before, value

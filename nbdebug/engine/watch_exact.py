@@ -101,8 +101,7 @@ class ExactWatches:
 
     def left(self, frame: FrameType) -> Hit | None:
         """Tell what was written in ``frame``, which an exception leaves before another event."""
-        records = [one for one in dictwatch.take() if one.frame is frame]
-        return self._tell_all(frame, records) if records else None
+        return self.written(frame)[0]
 
     def is_pending(self) -> bool:
         """True while some write is recorded and not told."""

@@ -52,7 +52,7 @@ class WatchMagics(Magics):
         %watch x --stack                    keep the stack with each event
         %watch x --keep 100                 how many events are remembered (1000)
         %watch x --pending                  a name that isn't there yet: told when it is first made
-        %watch x --exact                    see every write of a global, by whatever code; or --sites:
+        %watch x --exact                    see each write of a global, whoever writes; or --sites:
                                             an attribute or item by the statements that write it
         %watch x --history                  what it has seen; for numbers a plot, too
 
