@@ -15,14 +15,14 @@ from IPython.core.magic import Magics, line_magic, magics_class
 
 from nbdebug import errors
 from nbdebug.dap.watching import WatchHandle, resolve_here
-from nbdebug.engine.watch_model import Access, Action, WatchEvent, WatchSpec
+from nbdebug.engine.watch_model import Access, Action, WatchEvent, WatchSpec, Way
 from nbdebug.engine.watches import Watch
 from nbdebug.kernel.debugger import KernelDebugger, debugger_of
 from nbdebug.kernel.tables import Table
 
 _ACTIONS = {"--stop": Action.STOP, "--log": Action.LOG, "--raise": Action.RAISE}
 _VALUES = ("--if", "--hits", "--on", "--thread", "--call", "--keep")
-_FLAGS = ("--once", "--stack", "--pending", "--history")
+_FLAGS = ("--once", "--stack", "--pending", "--history", "--exact", "--sites")
 
 
 class _Usage(errors.UsageError):
@@ -52,6 +52,8 @@ class WatchMagics(Magics):
         %watch x --stack                    keep the stack with each event
         %watch x --keep 100                 how many events are remembered (1000)
         %watch x --pending                  a name that isn't there yet: told when it is first made
+        %watch x --exact                    see each write of a global, whoever writes; or --sites:
+                                            an attribute or item by the statements that write it
         %watch x --history                  what it has seen; for numbers a plot, too
 
         Without --stop, --log, --raise or --call it stops where a debugger is open that could go on,
@@ -117,6 +119,7 @@ class WatchMagics(Magics):
             once="--once" in options,
             thread=options.get("--thread"),
             with_stack="--stack" in options,
+            way=_way(options),
         )
         actions = [action for option, action in _ACTIONS.items() if option in options]
         if "--call" in options:
@@ -230,6 +233,13 @@ def _accesses(text: str) -> tuple[Access, ...]:
     return tuple(found)
 
 
+def _way(options: dict[str, str]) -> Way:
+    wanted = [way for way in (Way.EXACT, Way.SITES) if f"--{way}" in options]
+    if len(wanted) > 1:
+        raise _Usage("One of --exact and --sites can be asked for.")
+    return wanted[0] if wanted else Way.AUTO
+
+
 def _extras(spec: WatchSpec) -> str:
     parts = []
     if spec.accesses != (Access.CHANGE,):
@@ -244,6 +254,8 @@ def _extras(spec: WatchSpec) -> str:
         parts.append(spec.action)
     if spec.once:
         parts.append("once")
+    if spec.way is not Way.AUTO:
+        parts.append(spec.way)
     return ", ".join(parts)
 
 
