@@ -283,6 +283,22 @@ class ClientBusy(ClientError):
     advice = "Disconnect the other client first."
 
 
+class NoSession(ClientError):
+    """No session has this number, pid or name."""
+
+    slug = "no-session"
+    id = 180
+    advice = "`%session` lists them; `kernel` is this notebook's."
+
+
+class AmbiguousSession(NoSession):
+    """Several sessions have this name."""
+
+    slug = "ambiguous-session"
+    id = 181
+    advice = "Name it by its number or pid, as `%session` shows them."
+
+
 class TargetError(NbdebugError):
     """The user's code did it: it raised, took too long, or can't be reached."""
 

@@ -15,9 +15,9 @@ from typing import Self
 from nbdebug import errors
 from nbdebug.api import model as m
 from nbdebug.api.kernel_link import KernelLink
-from nbdebug.api.links import Link
 from nbdebug.api.model import Json
 from nbdebug.dap.client import body_of
+from nbdebug.dap.links import Link
 
 CLIENT_ID = "nbdebug"
 
