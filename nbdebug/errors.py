@@ -353,6 +353,14 @@ class ConnectionLost(TargetError):
     advice = "Check that the program still runs, and the address."
 
 
+class LaunchFailed(TargetError):
+    """A program was started, and ended or said nothing before it could begin."""
+
+    slug = "launch-failed"
+    id = 290
+    advice = "Run it without the debugger to see more; give `timeout_s` more time if it is slow."
+
+
 class NotSupported(NbdebugError):
     """Not to be had here, with the reason as the sentence."""
 
@@ -377,6 +385,14 @@ class NoAddressWatch(NotSupported):
     slug = "no-address-watch"
     id = 340
     advice = "Watch the variable, its attribute or item by name."
+
+
+class NotOfThisSession(NotSupported):
+    """What the current session can't do, though another could."""
+
+    slug = "not-of-this-session"
+    id = 390
+    advice = "`%session kernel` switches to the notebook's own; `%session` lists all."
 
 
 class EngineInUse(NotSupported):
@@ -411,6 +427,14 @@ class TokenNeeded(UsageError):
     slug = "token-needed"
     id = 451
     advice = "Leave out --no-auth, or listen on 127.0.0.1 or unix:PATH."
+
+
+class CannotLaunch(UsageError):
+    """What is to be launched isn't there, or isn't a Python program."""
+
+    slug = "cannot-launch"
+    id = 480
+    advice = "Name a script, `-m module` or `-c code`; `%debug_script?` shows the rest."
 
 
 def by_slug(slug: str) -> type[NbdebugError]:

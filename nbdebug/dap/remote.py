@@ -43,6 +43,12 @@ class RemoteSession:
         self.pid = pid
         self.parent: RemoteSession | None = None
         """The session whose debuggee has started this one's."""
+        self.ends_with_us = False
+        """True where its debuggee is to end when this process does, not to run on."""
+        self.passes_stops = False
+        """True where a stop that nobody could end, as no debugger is open, is to be passed."""
+        self.tells_end: Callable[[bool], None] | None = None
+        """Called at its end, with whether it was current, where its owner tells of that itself."""
         self.capabilities: Json = {}
         self.stops: dict[int, Json] = {}
         """The bodies of the `stopped` events of the threads that are stopped, the last one last."""
@@ -113,6 +119,11 @@ class RemoteSession:
     def stop(self) -> Json | None:
         """The body of the `stopped` event that was told last, of a thread that is stopped still."""
         return hold(self._lock, lambda: next(reversed(self.stops.values()), None))
+
+    @property
+    def passes(self) -> bool:
+        """True where its stops, or those of a session that it came from, are to be passed."""
+        return self.passes_stops or (self.parent is not None and self.parent.passes)
 
     @property
     def state(self) -> str:
