@@ -10,7 +10,11 @@ from typing import TYPE_CHECKING, Any
 from nbdebug._version import __version__
 
 if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable, Mapping, Sequence
+
     from nbdebug.api.asynchronous import AsyncSession
+    from nbdebug.api.launching import LaunchedSession
     from nbdebug.api.session import Session
     from nbdebug.dap.listening import Listening
     from nbdebug.dap.watching import WatchHandle
@@ -20,6 +24,7 @@ __all__ = [
     "aconnect",
     "breakpoint",
     "connect",
+    "launch",
     "listen",
     "load_ipython_extension",
     "unload_ipython_extension",
@@ -81,6 +86,45 @@ async def aconnect(
 
     return await asynchronous.connect(
         target, token=token, just_my_code=just_my_code, timeout_s=timeout_s
+    )
+
+
+def launch(
+    args: "Sequence[str]",
+    *,
+    stop_on_entry: bool = False,
+    breakpoints: "Iterable[str | tuple[str, int]]" = (),
+    watches: "Iterable[str]" = (),
+    cwd: "str | os.PathLike[str] | None" = None,
+    env: "Mapping[str, str] | None" = None,
+    python: str | None = None,
+    follow_children: bool | None = None,
+    timeout_s: float = 30.0,
+) -> "LaunchedSession":
+    """Start a Python program under the debugger: return a session with it, while it runs.
+
+    ``args`` is what stands behind ``python`` on a command line: ``["train.py", "--fast"]``,
+    ``["-m", "pkg", ...]``. Breakpoints are written as `%bp` has them, or as ``(path, line)``;
+    watches as `%watch` has them; those that the notebook has in files hold too. ``python`` names
+    another interpreter, ``env`` its whole environment. ``follow_children``: its child processes
+    are sessions too; what is done in a kernel with nbdebug. It is to begin within ``timeout_s``.
+    Its stdin is empty. It ends with this process, and with the ``with`` block, unless `.detach()`
+    lets it go.
+
+    Raises CannotLaunch, LaunchFailed, and what a breakpoint or watch is refused with.
+    """
+    from nbdebug.api import launching
+
+    return launching.launch(
+        args,
+        stop_on_entry=stop_on_entry,
+        breakpoints=breakpoints,
+        watches=watches,
+        cwd=cwd,
+        env=env,
+        python=python,
+        follow_children=follow_children,
+        timeout_s=timeout_s,
     )
 
 

@@ -7,6 +7,7 @@ import atexit
 import os
 import sys
 import warnings
+from collections.abc import Callable
 from time import monotonic, sleep
 from types import FrameType
 from typing import Any
@@ -72,6 +73,14 @@ class Listening:
         filters: Any = warnings.filters
         if self._filter in filters:
             filters.remove(self._filter)
+
+    def end_with_client(self, lost: Callable[[], None]) -> None:
+        """Have the program end when its client is lost without having disconnected.
+
+        ``lost`` is called then, on a thread of ours.
+        """
+        if isinstance(self._session, ScriptSession):
+            self._session.on_client_lost = lost
 
     def is_users(self, name: str) -> None:
         """Take code of files whose names begin so for the user's."""
@@ -149,6 +158,11 @@ def listen(
     if wait:
         listening.wait_for_client()
     return listening
+
+
+def shared() -> Session | None:
+    """Return the session of the kernel that this process is, None where it isn't one."""
+    return _state.shared
 
 
 def session_here() -> Session:
