@@ -10,7 +10,11 @@ from typing import TYPE_CHECKING, Any
 from nbdebug._version import __version__
 
 if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable, Mapping, Sequence
+
     from nbdebug.api.asynchronous import AsyncSession
+    from nbdebug.api.launching import LaunchedSession
     from nbdebug.api.session import Session
     from nbdebug.dap.listening import Listening
     from nbdebug.dap.watching import WatchHandle
@@ -20,6 +24,7 @@ __all__ = [
     "aconnect",
     "breakpoint",
     "connect",
+    "launch",
     "listen",
     "load_ipython_extension",
     "unload_ipython_extension",
@@ -84,6 +89,45 @@ async def aconnect(
     )
 
 
+def launch(
+    args: "Sequence[str]",
+    *,
+    stop_on_entry: bool = False,
+    breakpoints: "Iterable[str | tuple[str, int]]" = (),
+    watches: "Iterable[str]" = (),
+    cwd: "str | os.PathLike[str] | None" = None,
+    env: "Mapping[str, str] | None" = None,
+    python: str | None = None,
+    follow_children: bool | None = None,
+    timeout_s: float = 30.0,
+) -> "LaunchedSession":
+    """Start a Python program under the debugger: return a session with it, while it runs.
+
+    ``args`` is what stands behind ``python`` on a command line: ``["train.py", "--fast"]``,
+    ``["-m", "pkg", ...]``. Breakpoints are written as `%bp` has them, or as ``(path, line)``;
+    watches as `%watch` has them; those that the notebook has in files hold too. ``python`` names
+    another interpreter, ``env`` its whole environment. ``follow_children``: its child processes
+    are sessions too; what is done in a kernel with nbdebug. It is to begin within ``timeout_s``.
+    Its stdin is empty. It ends with this process, and with the ``with`` block, unless `.detach()`
+    lets it go.
+
+    Raises CannotLaunch, LaunchFailed, and what a breakpoint or watch is refused with.
+    """
+    from nbdebug.api import launching
+
+    return launching.launch(
+        args,
+        stop_on_entry=stop_on_entry,
+        breakpoints=breakpoints,
+        watches=watches,
+        cwd=cwd,
+        env=env,
+        python=python,
+        follow_children=follow_children,
+        timeout_s=timeout_s,
+    )
+
+
 def watch(text: str, **options: "Any") -> "WatchHandle":
     """Watch a variable, attribute or item: return what has its history.
 
@@ -91,8 +135,9 @@ def watch(text: str, **options: "Any") -> "WatchHandle":
     ``func:local``. A change is told on stderr, stops where a debug client is attached, or calls
     ``call(event)``. Options: ``condition`` (of ``old`` and ``new``), ``on`` ("change", "write",
     "delete", "read"), ``action`` ("auto", "stop", "log", "raise", "call"), ``call``, ``hits``
-    (">=5"), ``once``, ``thread``, ``keep`` (events), ``stack``, ``pending``. With ``with`` it ends
-    with the block, as a decorator it watches while the function runs.
+    (">=5"), ``once``, ``thread``, ``keep`` (events), ``stack``, ``pending``, ``way`` ("auto",
+    "exact", "sites"). With ``with`` it ends with the block, as a decorator it watches while the
+    function runs.
 
     Raises NotWatchable, UnknownVariable, BadWatch, BadCondition, BadHitCondition, NoToolId.
     """

@@ -9,10 +9,12 @@ import re
 import shutil
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from interpreters import VERSIONS, require
+from kernel_client import Kernel, running_kernel
 
 # Reasons, as regular expressions, for which a test may be skipped even where everything must run.
 EXPECTED_SKIPS: tuple[str, ...] = (
@@ -27,6 +29,20 @@ _left: dict[int, str] = {}
 def each_python(request: pytest.FixtureRequest) -> Path:
     """Run the test once on every supported Python: the path of its interpreter."""
     return require(request.param)
+
+
+@pytest.fixture
+def kernel(each_python: Path) -> Iterator[Kernel]:
+    """A kernel of the test's own with nbdebug loaded, once on every supported Python."""
+    with running_kernel(python=str(each_python)) as running:
+        yield running
+
+
+@pytest.fixture
+def here() -> Iterator[Kernel]:
+    """A kernel of the test's own with nbdebug loaded, on the Python that runs the tests."""
+    with running_kernel() as running:
+        yield running
 
 
 # Everything that tests start inherits this folder: it shows whose a process is, and takes what

@@ -59,8 +59,8 @@ thread_state (PyThreadState) 3.13-: current_frame datastack_chunk datastack_top
     native_thread_id
 thread_state (PyThreadState) 3.13-: eval_breaker
 cframe (_PyCFrame) 3.11-3.12: current_frame
-frame_object (PyFrameObject) 3.8-3.10: size=sizeof f_back f_code f_lasti f_lineno f_globals
-    f_localsplus
+frame_object (PyFrameObject) 3.8-3.10: size=sizeof f_back f_code f_lasti f_globals f_builtins
+    f_locals f_localsplus
 frame_object (PyFrameObject) 3.11-: f_frame
 interpreter_frame (struct _PyInterpreterFrame) 3.11-: size=sizeof previous f_globals f_builtins
     f_locals localsplus owner
@@ -115,6 +115,7 @@ member_def (PyMemberDef): size=sizeof name type offset
 gen_object (PyGenObject) 3.8-3.10: gi_frame
 gen_object (PyGenObject) 3.11-: gi_iframe gi_frame_state
 gen_object (PyGenObject): gi_name gi_qualname
+exception_object (PyBaseExceptionObject): args dict
 weakref_object (PyWeakReference): wr_object
 slice_object (PySliceObject): start stop step
 """

@@ -20,8 +20,8 @@ MOST_FRAMES = 200_000
 """A stack is followed so far down."""
 
 BROKEN = "its frames can't be followed further"
-"""The problem of a chain that doesn't end where a thread begins. For an instant that may be so, while
-a call begins or a generator yields: the interpreter links frames in several steps."""
+"""The problem of a chain that doesn't end where a thread begins. For an instant that may be so,
+while a call begins or a generator yields: the interpreter links frames in several steps."""
 
 _TAGS = 3  # the low bits of a reference on a stack, from 3.14 on
 _CHUNK_LIMIT = 1 << 26

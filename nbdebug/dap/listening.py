@@ -7,6 +7,7 @@ import atexit
 import os
 import sys
 import warnings
+from collections.abc import Callable
 from time import monotonic, sleep
 from types import FrameType
 from typing import Any
@@ -73,6 +74,14 @@ class Listening:
         if self._filter in filters:
             filters.remove(self._filter)
 
+    def end_with_client(self, lost: Callable[[], None]) -> None:
+        """Have the program end when its client is lost without having disconnected.
+
+        ``lost`` is called then, on a thread of ours.
+        """
+        if isinstance(self._session, ScriptSession):
+            self._session.on_client_lost = lost
+
     def is_users(self, name: str) -> None:
         """Take code of files whose names begin so for the user's."""
         self._session.engine.user_code.configure(cells=(name,))
@@ -94,8 +103,22 @@ class _State:
     def __init__(self) -> None:
         self.shared: Session | None = None
         self.listening: Listening | None = None
-        self.alone: Session | None = None
         self.follows_forks = False
+        self._alone: dict[str, Session] = {}
+
+    @property
+    def alone(self) -> Session | None:
+        """The session of a process that doesn't listen, once there is one."""
+        return self._alone.get("session")
+
+    def only(self, session: Session) -> Session:
+        """Return the session of this process: the first one that any thread has brought."""
+        return self._alone.setdefault("session", session)
+
+    def forget(self) -> None:
+        """Have none."""
+        self.shared = None
+        self._alone.clear()
 
 
 _state = _State()
@@ -137,6 +160,11 @@ def listen(
     return listening
 
 
+def shared() -> Session | None:
+    """Return the session of the kernel that this process is, None where it isn't one."""
+    return _state.shared
+
+
 def session_here() -> Session:
     """Return the session of this process: the kernel's, that which listens, or one of its own.
 
@@ -147,8 +175,7 @@ def session_here() -> Session:
     if _state.listening is not None:
         session = _state.listening._session
     else:
-        session = _state.alone or ScriptSession(sys.argv[0] or sys.executable)
-        _state.alone = session
+        session = _state.alone or _state.only(ScriptSession(sys.argv[0] or sys.executable))
         session.engine.watches.reports.log = lambda text, location: _tell(session, text, location)
     session.engine.start()
     return session
@@ -192,4 +219,4 @@ def _forget_parent() -> None:
     if _state.listening is not None:
         _state.listening.forget()
         _state.listening = None
-    _state.shared = _state.alone = None
+    _state.forget()

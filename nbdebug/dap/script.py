@@ -40,6 +40,8 @@ class ScriptSession(Session):
         super().__init__(lambda event: None)
         self._program = program
         self.is_debugging = True
+        self.on_client_lost: Callable[[], None] | None = None
+        """Where it is set, a client that is lost, without having disconnected, ends the program."""
         self._attached = threading.Event()
         self._configured = threading.Event()
         self._last_request = 0.0
@@ -107,6 +109,9 @@ class ScriptSession(Session):
 
     def client_left(self) -> None:
         """See Session."""
+        if self.on_client_lost is not None and self.is_initialized and not self._is_ending:
+            self.on_client_lost()
+            self._is_ending = True
         if not self._is_ending:
             super().client_left()
             return

@@ -215,18 +215,21 @@ class Session:
 
     # -- what is watched
 
-    def target(self, name: str, reference: int, frame_id: int | None) -> Target:
+    def target(
+        self, name: str, reference: int, frame_id: int | None, *, pending: bool = False
+    ) -> Target:
         """Return what a client wants to watch; an expression without a frame is a global one.
 
-        Raises NotWatchable, UnknownVariable, StaleReference, UnknownFrame.
+        ``pending`` takes a global that isn't there yet. Raises NotWatchable, UnknownVariable,
+        StaleReference, UnknownFrame.
         """
         if reference or frame_id is not None or self.engine.stops.current is not None:
-            return self.engine.inspector.target(name, reference, frame_id)
-        return self.idle_target(name)
+            return self.engine.inspector.target(name, reference, frame_id, pending=pending)
+        return self.idle_target(name, pending=pending)
 
-    def idle_target(self, text: str) -> Target:
+    def idle_target(self, text: str, *, pending: bool = False) -> Target:
         """Return what a text means while nothing is stopped."""
-        return resolve(text, NamespaceFrame(vars(sys.modules["__main__"])))
+        return resolve(text, NamespaceFrame(vars(sys.modules["__main__"])), pending=pending)
 
     def remember_target(self, target: Target) -> str:
         """Return the dataId of what a client has asked about; the last ones are known."""

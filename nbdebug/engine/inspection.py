@@ -251,13 +251,23 @@ class Inspector:
             if parked is not None:
                 parked.cancel()
 
-    def target(self, name: str, reference: int = 0, frame_id: int | None = None) -> Target:
+    def target(
+        self,
+        name: str,
+        reference: int = 0,
+        frame_id: int | None = None,
+        *,
+        pending: bool = False,
+    ) -> Target:
         """Return what is to be watched: a child of a reference, or an expression in a frame.
 
-        Raises StaleReference, UnknownFrame, UnknownVariable, NotWatchable, NotStopped.
+        ``pending`` takes a global that isn't there yet. Raises StaleReference, UnknownFrame,
+        UnknownVariable, NotWatchable, NotStopped.
         """
         if not reference:
-            return self.in_frame(frame_id, lambda frame: resolve(name, frame), _LOOK_LIMIT_S)
+            return self.in_frame(
+                frame_id, lambda frame: resolve(name, frame, pending=pending), _LOOK_LIMIT_S
+            )
         if self._stops.current is None:
             return self._idle_variables.target(reference, name)
         current = self._stops.require_current()

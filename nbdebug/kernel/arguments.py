@@ -5,8 +5,6 @@ Owns their shapes only.
 
 from dataclasses import dataclass
 
-from nbdebug.dap.arguments import SourceArg, SourceBreakpoint
-
 
 @dataclass(frozen=True, slots=True)
 class DumpCellArguments:
@@ -24,9 +22,3 @@ class CopyToGlobalsArguments:
     src_variable_name: str
     dst_variable_name: str
     src_frame_id: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class BreakpointArguments:
-    source: SourceArg
-    breakpoint: SourceBreakpoint

@@ -104,9 +104,11 @@ class KernelSession(Session):
             self.tell_sources()
         self.flush_output()
 
-    def idle_target(self, text: str) -> Target:
+    def idle_target(self, text: str, *, pending: bool = False) -> Target:
         """See Session: what is a name or attribute in the notebook, on the idle main thread."""
-        target: Target = self.on_main_thread(lambda: resolve(text, _idle_frame(self)))
+        target: Target = self.on_main_thread(
+            lambda: resolve(text, _idle_frame(self), pending=pending)
+        )
         return target
 
     # -- what runs on the main thread
@@ -280,11 +282,6 @@ def evaluate_(session: KernelSession, arguments: a.EvaluateArguments) -> Json:
     return evaluated
 
 
-def set_breakpoint_condition(session: KernelSession, arguments: k.BreakpointArguments) -> Json:
-    spec = a.line_spec(arguments.source, arguments.breakpoint)
-    return {"breakpoint": m.breakpoint_body(session.engine.breakpoints.add(spec))}
-
-
 def post_mortem(session: KernelSession, arguments: a.Nothing) -> None:
     engine = session.engine
     if not session.can_resume():
@@ -334,5 +331,4 @@ KernelSession.requests = {
     "variables": replace(REQUESTS["variables"], needs_start=False),
     "evaluate": replace(REQUESTS["evaluate"], run=evaluate_),
     "nbdebug/postMortem": Request(a.Nothing, post_mortem, may_wait=True),
-    "nbdebug/setBreakpoint": Request(k.BreakpointArguments, set_breakpoint_condition),
 }
