@@ -135,8 +135,9 @@ def watch(text: str, **options: "Any") -> "WatchHandle":
     ``func:local``. A change is told on stderr, stops where a debug client is attached, or calls
     ``call(event)``. Options: ``condition`` (of ``old`` and ``new``), ``on`` ("change", "write",
     "delete", "read"), ``action`` ("auto", "stop", "log", "raise", "call"), ``call``, ``hits``
-    (">=5"), ``once``, ``thread``, ``keep`` (events), ``stack``, ``pending``. With ``with`` it ends
-    with the block, as a decorator it watches while the function runs.
+    (">=5"), ``once``, ``thread``, ``keep`` (events), ``stack``, ``pending``, ``way`` ("auto",
+    "exact", "sites"). With ``with`` it ends with the block, as a decorator it watches while the
+    function runs.
 
     Raises NotWatchable, UnknownVariable, BadWatch, BadCondition, BadHitCondition, NoToolId.
     """

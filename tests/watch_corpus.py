@@ -7,14 +7,18 @@ import json
 import sys
 import tempfile
 import textwrap
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from debuggee import Debuggee, debuggee_in
 
+from nbdebug import errors
+from nbdebug.engine import dictwatch
 from nbdebug.engine.evaluate import NamespaceFrame
 from nbdebug.engine.value_text import safe_text
-from nbdebug.engine.watch_model import Action, WatchSpec
+from nbdebug.engine.watch_model import Action, WatchSpec, Way
 from nbdebug.engine.watch_targets import resolve
 from nbdebug.engine.watches import Watch
 
@@ -346,6 +350,21 @@ PLACES: dict[str, tuple[str, str, list[tuple[str, str, str]]]] = {
 }
 
 
+# What is told otherwise where the watcher of dicts sees all writes.
+EXACT: dict[str, list[tuple[str, str, str]]] = {
+    "exec in the namespace": [("<string>", "3", "4")],
+    "what no site sees, at the next store": [("globals()['x'] = 4", "3", "4"), ("a", "4", "5")],
+    "what no site sees, at the end": [("globals()['x'] = 4", "3", "4")],
+    "setattr and __dict__ replaced": [
+        ("p.__dict__ = {'a': 2}", "1", "2"),
+        ("a", "2", "3"),
+        ("setattr(p, 'a', 4)", "3", "4"),
+    ],
+}
+NOT_EXACT = {"a slot", "an item of a list"}
+"""What lies in no dict."""
+
+
 def check_local(program: Debuggee, case: str) -> None:
     """Run a function whose local x is watched."""
     body, expected = LOCALS[case]
@@ -357,23 +376,33 @@ def check_local(program: Debuggee, case: str) -> None:
     assert (found := seen(program, watched)) == expected, (case, found)
 
 
-def check_place(program: Debuggee, case: str) -> None:
+def check_place(program: Debuggee, case: str, way: Way = Way.SITES) -> None:
     """Run a program's function main while a place of it is watched."""
     text, what, expected = PLACES[case]
+    if way is Way.EXACT:
+        expected = EXACT.get(case, expected)
     prepare(program, text)
-    watched = watch(program, what)
+    if way is Way.EXACT and case in NOT_EXACT:
+        try:
+            watch(program, what, way=way)
+        except errors.BadWatch:
+            return
+        raise AssertionError(case)
+    watched = watch(program, what, way=way)
     program.namespace["main"]()
-    assert (found := seen(program, watched)) == expected, (case, found)
+    assert (found := seen(program, watched)) == expected, (case, way, found)
 
 
 def main() -> None:
-    """Go through the corpus; print how many programs there were."""
-    for check, cases in ((check_local, LOCALS), (check_place, PLACES)):
-        for case in cases:
-            with tempfile.TemporaryDirectory() as folder, debuggee_in(Path(folder)) as program:
-                program.client.attached = False
-                check(program, case)
-    print(len(LOCALS) + len(PLACES), "programs on", sys.version.split()[0])
+    """Go through the corpus in each way; print how many programs were run."""
+    ways = [Way.SITES] if dictwatch.why_not() else [Way.SITES, Way.EXACT]
+    runs: list[Callable[[Debuggee], None]] = [partial(check_local, case=case) for case in LOCALS]
+    runs += [partial(check_place, case=case, way=way) for way in ways for case in PLACES]
+    for run in runs:
+        with tempfile.TemporaryDirectory() as folder, debuggee_in(Path(folder)) as program:
+            program.client.attached = False
+            run(program)
+    print(len(runs), "programs on", sys.version.split()[0], dictwatch.why_not() or "compiled")
 
 
 if __name__ == "__main__":

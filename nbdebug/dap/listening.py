@@ -103,8 +103,22 @@ class _State:
     def __init__(self) -> None:
         self.shared: Session | None = None
         self.listening: Listening | None = None
-        self.alone: Session | None = None
         self.follows_forks = False
+        self._alone: dict[str, Session] = {}
+
+    @property
+    def alone(self) -> Session | None:
+        """The session of a process that doesn't listen, once there is one."""
+        return self._alone.get("session")
+
+    def only(self, session: Session) -> Session:
+        """Return the session of this process: the first one that any thread has brought."""
+        return self._alone.setdefault("session", session)
+
+    def forget(self) -> None:
+        """Have none."""
+        self.shared = None
+        self._alone.clear()
 
 
 _state = _State()
@@ -161,8 +175,7 @@ def session_here() -> Session:
     if _state.listening is not None:
         session = _state.listening._session
     else:
-        session = _state.alone or ScriptSession(sys.argv[0] or sys.executable)
-        _state.alone = session
+        session = _state.alone or _state.only(ScriptSession(sys.argv[0] or sys.executable))
         session.engine.watches.reports.log = lambda text, location: _tell(session, text, location)
     session.engine.start()
     return session
@@ -206,4 +219,4 @@ def _forget_parent() -> None:
     if _state.listening is not None:
         _state.listening.forget()
         _state.listening = None
-    _state.shared = _state.alone = None
+    _state.forget()

@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from nbdebug import errors
-from nbdebug.engine.watch_model import Access, Action, WatchSpec
+from nbdebug.engine.watch_model import Access, Action, WatchSpec, Way
 
 _ACTIONS = {"--stop": Action.STOP, "--log": Action.LOG, "--raise": Action.RAISE}
 _VALUES = ("--if", "--hits", "--on", "--thread", "--call", "--keep")
-_FLAGS = ("--once", "--stack", "--pending", "--history")
+_FLAGS = ("--once", "--stack", "--pending", "--history", "--exact", "--sites")
 
 
 class BadWatchText(errors.UsageError):
@@ -83,6 +83,7 @@ def _spec(options: dict[str, str], function: Callable[[str], Any]) -> WatchSpec:
         once="--once" in options,
         thread=options.get("--thread"),
         with_stack="--stack" in options,
+        way=_way(options),
     )
     actions = [action for option, action in _ACTIONS.items() if option in options]
     if "--call" in options:
@@ -111,3 +112,10 @@ def _accesses(text: str) -> tuple[Access, ...]:
             known = ", ".join(Access)
             raise BadWatchText(f"`--on` takes {known}, and was given `{word}`.") from None
     return tuple(found)
+
+
+def _way(options: dict[str, str]) -> Way:
+    wanted = [way for way in (Way.EXACT, Way.SITES) if f"--{way}" in options]
+    if len(wanted) > 1:
+        raise BadWatchText("One of --exact and --sites can be asked for.")
+    return wanted[0] if wanted else Way.AUTO

@@ -14,7 +14,7 @@ from nbdebug.dap import listening
 from nbdebug.dap.watch_history import History
 from nbdebug.engine.engine import Engine
 from nbdebug.engine.evaluate import Frame, NamespaceFrame
-from nbdebug.engine.watch_model import Access, Action, WatchEvent, WatchSpec
+from nbdebug.engine.watch_model import Access, Action, WatchEvent, WatchSpec, Way
 from nbdebug.engine.watch_targets import Target, resolve
 from nbdebug.engine.watches import Watch, Watches
 
@@ -36,11 +36,13 @@ def watch(
     keep: int = 1000,
     stack: bool = False,
     pending: bool = False,
+    way: str = "auto",
 ) -> "WatchHandle":
     """Watch what ``text`` means in ``frame``; see `nbdebug.watch`."""
     try:
         accesses = tuple(Access(one) for one in ([on] if isinstance(on, str) else on))
         wanted = Action(action or ("call" if call is not None else "auto"))
+        how = Way(way)
     except ValueError as error:
         raise errors.BadWatch(f"{error}.") from None
     engine = listening.session_here().engine
@@ -54,6 +56,7 @@ def watch(
         call,
         keep,
         stack,
+        how,
     )
     target = resolve(text, _frame_of_stop(engine) or frame, pending=pending)
     return WatchHandle(engine.watches.add(target, spec), engine.watches)

@@ -37,6 +37,7 @@ typedef struct Watch {
     char only_changes;   /* a write of an equal value isn't wanted, where that can be told here */
     int comparison;      /* of the new value with `bound`; -1 for none */
     PyObject *bound;
+    PyObject *last;      /* the value of the last write, if it wasn't wanted; else NULL */
     void *mapping_id;
     Watched *watched;    /* NULL once closed, or once the dict has died */
     struct Watch *next;  /* in its bucket */
@@ -377,14 +378,16 @@ compare(PyObject *left, PyObject *right, int comparison)
 
 /* True if the watch surely doesn't want this write; whoever fetches the record judges the others. */
 static int
-is_unwanted(const Watch *watch, PyObject *old, PyObject *new)
+is_unwanted(Watch *watch, PyObject *old, PyObject *new)
 {
     if (!is_simple(new))
         return 0;
-    if (watch->comparison >= 0 && compare(new, watch->bound, watch->comparison) == 0)
-        return 1;
-    return watch->only_changes && Py_TYPE(old) == Py_TYPE(new) &&
-           compare(old, new, Py_EQ) > 0;
+    int isnt = watch->comparison >= 0 && compare(new, watch->bound, watch->comparison) == 0;
+    if (!isnt && !(watch->only_changes && Py_TYPE(old) == Py_TYPE(new) &&
+                   compare(old, new, Py_EQ) > 0))
+        return 0;
+    Py_XSETREF(watch->last, Py_NewRef(new)); /* a simple one before it, which runs no Python */
+    return 1;
 }
 
 static void
@@ -392,6 +395,8 @@ record(Writer *writer, Watch *watch, void *mapping_id, PyObject *key, int kind,
        PyObject *old, PyObject *new)
 {
     find_writer(writer);
+    if (watch != NULL)
+        Py_CLEAR(watch->last);
     Node *node = free_nodes;
     if (node == NULL) {
         lost++;
@@ -665,6 +670,42 @@ watches_of(PyObject *module, PyObject *number)
     return found;
 }
 
+static PyObject *
+waiting(PyObject *module, PyObject *Py_UNUSED(ignored))
+{
+    PyObject *found = PyList_New(0);
+    for (Node *node = first_node; found != NULL && node != NULL; node = node->next) {
+        PyObject *frame = node->write.frame ? node->write.frame : Py_None;
+        PyObject *one = Py_BuildValue("(kO)", node->write.thread, frame);
+        if (one == NULL || PyList_Append(found, one) < 0)
+            Py_CLEAR(found);
+        Py_XDECREF(one);
+    }
+    return found;
+}
+
+static PyObject *
+drop(PyObject *module, PyObject *args)
+{
+    unsigned long thread;
+    PyObject *frame;
+    if (!PyArg_ParseTuple(args, "kO", &thread, &frame))
+        return NULL;
+    for (Node *node = first_node; node != NULL;) {
+        PyObject *its = node->write.frame ? node->write.frame : Py_None;
+        if (node->write.thread != thread || its != frame) {
+            node = node->next;
+            continue;
+        }
+        PyObject *one = record_of(node);
+        if (one == NULL)
+            return NULL;
+        Py_DECREF(one); /* which may run Python */
+        node = first_node;
+    }
+    Py_RETURN_NONE;
+}
+
 static void
 forget_sites(PyObject *code)
 {
@@ -810,6 +851,7 @@ watch_clear(Watch *self)
     close_watch(self);
     Py_CLEAR(self->key);
     Py_CLEAR(self->bound);
+    Py_CLEAR(self->last);
     return 0;
 }
 
@@ -831,6 +873,8 @@ watch_get(Watch *self, void *what)
         return Py_NewRef(self->key ? self->key : Py_None);
     case 'm':
         return PyLong_FromVoidPtr(self->mapping_id);
+    case 'l':
+        return Py_NewRef(self->last ? self->last : unknown);
     default:
         return PyBool_FromLong(self->watched == NULL);
     }
@@ -844,6 +888,7 @@ static PyMethodDef watch_methods[] = {
 static PyGetSetDef watch_getters[] = {
     {"key", (getter)watch_get, NULL, "The key.", "k"},
     {"mapping_id", (getter)watch_get, NULL, "The id of the dict.", "m"},
+    {"last", (getter)watch_get, NULL, "What was written last, if that wasn't wanted.", "l"},
     {"closed", (getter)watch_get, NULL, "True once it is closed, or its dict has died.", "c"},
     {NULL},
 };
@@ -956,6 +1001,8 @@ static PyMethodDef methods[] = {
      "take(frame): what this thread wrote in this frame; [] if an event of the code is awaited\n"
      "elsewhere; None if this event needn't come again. take(None): all that this thread wrote."},
     {"drain", drain, METH_NOARGS, "What all threads wrote, oldest first."},
+    {"waiting", waiting, METH_NOARGS, "(thread, frame) of each write that nobody has fetched."},
+    {"drop", drop, METH_VARARGS, "drop(thread, frame): forget these writes."},
     {"take_lost", take_lost, METH_NOARGS, "How many writes the full queue lost since last asked."},
     {"watches_of", watches_of, METH_O, "The watches of the dict with this id."},
     {"events_were_set", events_were_set, METH_O,

@@ -61,6 +61,11 @@ _SIMPLE = (int, float, str, bytes, bool, type(None))
 
 _monitor: Monitor | None = None
 
+ABSENT: object = object()
+"""In a record, the value of a key that isn't there."""
+UNKNOWN: object = object()
+"""In a record, a value that couldn't be looked up."""
+
 
 @functools.cache
 def why_not() -> str | None:
@@ -79,7 +84,7 @@ def why_not() -> str | None:
         loaded.start()  # the interpreter has eight ids, some its own
     except RuntimeError as error:
         return f"Python gives no watcher of dicts: {error}."
-    globals()["native"] = loaded
+    globals().update(native=loaded, ABSENT=loaded.ABSENT, UNKNOWN=loaded.UNKNOWN)
     _instances_are_deaf()
     if _monitor is None:  # another thread may be further
         loaded.stop()
@@ -166,6 +171,16 @@ def take() -> "list[Record]":
 def drain() -> "list[Record]":
     """Return all that any thread wrote and nobody has asked for, oldest first."""
     return _adopted(native.drain())
+
+
+def waiting() -> list[tuple[int, FrameType | None]]:
+    """Return (thread's ident, frame) of each write that is recorded and that nobody has taken."""
+    return native.waiting()
+
+
+def drop(ident: int, frame: FrameType | None) -> None:
+    """Forget what a thread wrote in a frame."""
+    native.drop(ident, frame)
 
 
 def lost() -> int:

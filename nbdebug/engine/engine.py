@@ -129,7 +129,7 @@ class Engine:
         """Let every thread go and leave the process as it was. May be called twice."""
         self.breakpoints.clear()
         self.exceptions.clear()
-        self.watches.clear()
+        self.watches.close()
         self.stops.resume_all()
         self._stepper.end_all()
         self.stops.asking.reasons.clear()

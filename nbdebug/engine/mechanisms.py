@@ -10,7 +10,7 @@ from types import FrameType
 from typing import Any, Protocol
 
 from nbdebug.engine.checks import Hit
-from nbdebug.engine.watch_model import Access
+from nbdebug.engine.watch_model import WatchSpec, Way
 from nbdebug.engine.watch_targets import Target
 
 Tell = Callable[[FrameType, int, str, object, object], Hit | None]
@@ -19,10 +19,14 @@ for a change that was found later), the old and the new value or `watch_values.M
 be a stop: the INSTRUCTION callback makes one of what a site's check returns."""
 
 
+Test = Callable[[object, object], Any]
+"""A condition on the old and the new value."""
+
+
 class Mechanism(Protocol):
     """One way of seeing one watched place; its texts are shown to the user."""
 
-    test: Callable[[object, object], Any] | None
+    test: Test | None
     """A condition on the old and new value alone, if there is one: false tells nothing. It may be
     left untried; what is told is tried again."""
 
@@ -52,18 +56,21 @@ class Mechanism(Protocol):
         """Compare now; return the value last known and the one that is there, if they differ."""
 
 
-Offer = Callable[[Target, frozenset[Access], Tell], Mechanism | str]
-"""Makes a mechanism for a target, or says in a sentence why it can't serve it."""
+Offer = Callable[[Target, WatchSpec, Tell], Mechanism | str]
+"""Makes a mechanism for a target and what is asked of it, or says in a sentence why it can't serve
+it; "" where another one is as good."""
 
 
 def chosen(
-    offers: list[Offer], target: Target, accesses: frozenset[Access], tell: Tell
+    offers: list[Offer], target: Target, spec: WatchSpec, tell: Tell
 ) -> tuple[Mechanism | None, str]:
     """Return the first mechanism on offer; without one, None and the reasons."""
+    if spec.way is Way.SITES:
+        return None, ""
     reasons = []
     for offer in offers:
-        found = offer(target, accesses, tell)
+        found = offer(target, spec, tell)
         if not isinstance(found, str):
             return found, ""
         reasons.append(found)
-    return None, " ".join(reasons)
+    return None, " ".join(reason for reason in reasons if reason)

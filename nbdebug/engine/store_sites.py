@@ -8,7 +8,7 @@ object; any thread may call.
 import dis
 import weakref
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from types import CodeType
 
@@ -92,6 +92,8 @@ class CodeSites:
     writes: dict[tuple[Kind, str], list[Site]]
     reads: dict[tuple[Kind, str], list[Site]]
     content: list[Site]
+    ends_of_except: frozenset[int]
+    """Offsets of the stores of None that are the first half of the deletion after ``except``."""
 
 
 def write_sites(code: CodeType, kind: Kind, name: str) -> Sequence[Site]:
@@ -135,7 +137,8 @@ def _find(code: CodeType) -> CodeSites:
     instructions = list(dis.get_instructions(code))
     calls = set(_mutating_calls(instructions))
     borrowed = _borrowed(instructions)
-    found = CodeSites({}, {}, [])
+    ends_of_except: list[int] = []
+    found = CodeSites({}, {}, [], frozenset())
     line, in_class = code.co_firstlineno, is_class_body(code)
     for index, one in enumerate(instructions):
         place = one.positions
@@ -146,6 +149,7 @@ def _find(code: CodeType) -> CodeSites:
             found.content.append(site)
         for kind, name in () if in_class and one.opname in _CLASS_WRITES else _written(one):
             if _ends_except(instructions, index, name):
+                ends_of_except.append(one.offset)
                 site = Site(start, _bounds(instructions, index + 1)[1], line)
             elif _is_borrowed(one, name, borrowed) or _ends_except(instructions, index - 1, name):
                 continue
@@ -153,7 +157,7 @@ def _find(code: CodeType) -> CodeSites:
         for kind, name in _read(one):
             if not _is_borrowed(one, name, borrowed):
                 found.reads.setdefault((kind, name), []).append(site)
-    return found
+    return replace(found, ends_of_except=frozenset(ends_of_except))
 
 
 def _written(one: dis.Instruction) -> Iterator[tuple[Kind, str]]:

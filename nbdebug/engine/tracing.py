@@ -16,7 +16,7 @@ from typing import Any
 from nbdebug.engine import monitor
 from nbdebug.engine.asking import PURPOSE as PAUSE
 from nbdebug.engine.breakpoints import Breakpoints
-from nbdebug.engine.checks import Hit
+from nbdebug.engine.checks import Hit, location_of
 from nbdebug.engine.exceptions import ExceptionStops
 from nbdebug.engine.model import StopReason
 from nbdebug.engine.monitor import DISABLE, Monitor
@@ -25,10 +25,11 @@ from nbdebug.engine.stepping import Stepper
 from nbdebug.engine.stops import Stops
 from nbdebug.engine.threads import Threads
 from nbdebug.engine.usercode import UserCode
-from nbdebug.engine.watch_sites import merged
+from nbdebug.engine.watch_sites import SiteCheck, joined_hit, merged
 from nbdebug.engine.watches import Watches
 
 _ARRIVAL = "arrival"
+_NO_CHECKS: dict[int, SiteCheck] = {}
 
 
 class Tracer:
@@ -57,6 +58,7 @@ class Tracer:
         self._stops = stops
         self._watches = watches
         self._sites = watches.table
+        self._exact = watches.exact
         self._asked = stops.asking.reasons
         self._exceptions = exceptions
         self._failed = failed
@@ -111,7 +113,7 @@ class Tracer:
     def _at_other_line(self, code: CodeType, line: int, frame: FrameType) -> Any:
         try:
             # CPython loses the instruction's event where that of its line is disabled.
-            off = None if self._sites.has_site(code, frame.f_lasti) else DISABLE
+            off = None if self._is_checked(code, frame.f_lasti) else DISABLE
             if not (self._stepper.steps or self._asked or self._arrivals):
                 return off
             self._at_line(frame, line, None)
@@ -122,6 +124,10 @@ class Tracer:
             if self._is_guests(error):
                 raise
             return DISABLE
+
+    def _is_checked(self, code: CodeType, offset: int) -> bool:
+        exact = self._exact
+        return self._sites.has_site(code, offset) or (bool(exact.live) and exact.is_pending())
 
     def _at_line(self, frame: FrameType, line: int, hit: Hit | None) -> None:
         ident = get_ident()
@@ -140,6 +146,8 @@ class Tracer:
             return
         # What the line before has written is told with this stop, not with another one after it.
         written = self._sites.written_before(frame)
+        if self._exact.live:
+            written = joined_hit([h for h in (self._exact.written(frame)[0], written) if h])
         if written is not None:
             self._raise_for(written)
             reason, hit = StopReason.DATA_BREAKPOINT, merged(written, hit)
@@ -153,17 +161,21 @@ class Tracer:
     def _make_on_instruction(self) -> Callable[[CodeType, int], Any]:
         # As above: this is what each write of a watched name costs.
         checks, steps, asked = self._sites.checks, self._stepper.steps, self._asked
-        getframe = sys._getframe
+        getframe, exact = sys._getframe, self._exact.live
 
         def on_instruction(code: CodeType, offset: int) -> Any:
+            if exact:
+                return self._at_written(code, offset, getframe(1))
             try:
                 check = checks[id(code)][offset]
             except KeyError:  # disabled at once, unless a step or a pause wants it
-                return self._at_other_instruction(getframe(1))
+                return self._at_other_instruction(code, offset, getframe(1))
             try:
                 hit = check(2)
+                if hit is DISABLE:
+                    return self._at_other_instruction(code, offset, getframe(1))
                 if hit is not None or steps or asked:
-                    return self._at_instruction(getframe(1), hit)
+                    self._at_instruction(getframe(1), hit)
             except RecursionError:
                 return None
             except BaseException as error:
@@ -173,12 +185,18 @@ class Tracer:
 
         return on_instruction
 
-    def _at_other_instruction(self, frame: FrameType) -> Any:
+    def _at_other_instruction(self, code: CodeType, offset: int, frame: FrameType) -> Any:
+        """Look at an event where nothing is checked, or not any more."""
+        sites = self._sites
         try:
-            if not (self._stepper.steps or self._asked):
-                return DISABLE
-            self._at_instruction(frame, None)
-            return None if self._asked or self._stepper.wants_instructions else DISABLE
+            changes = sites.changes
+            check = sites.checks.get(id(code), _NO_CHECKS).get(offset)
+            hit: Any = DISABLE if check is None else check(3)
+            if self._stepper.steps or self._asked or hit is not DISABLE:
+                self._at_instruction(frame, None if hit is DISABLE else hit)
+            if self._asked or self._stepper.wants_instructions or hit is not DISABLE:
+                return None
+            return DISABLE if sites.changes == changes else None
         except RecursionError:
             return None
         except BaseException as error:
@@ -186,11 +204,34 @@ class Tracer:
                 raise
             return DISABLE
 
-    def _at_instruction(self, frame: FrameType, hit: Any) -> Any:
-        if hit is DISABLE:
-            if not (self._stepper.steps or self._asked):
-                return DISABLE
-            hit = None
+    def _at_written(self, code: CodeType, offset: int, frame: FrameType) -> Any:
+        """Look at an event while there are exact watches: what this frame has written comes first.
+
+        What is checked here then finds nothing new.
+        """
+        sites = self._sites
+        try:
+            changes = sites.changes
+            hit, stays = self._exact.written(frame)
+            check = sites.checks.get(id(code), _NO_CHECKS).get(offset)
+            found: Any = DISABLE if check is None else check(3)
+            if found is not DISABLE:
+                hit, stays = joined_hit([one for one in (hit, found) if one is not None]), True
+            if hit is not None and hit.raises is None and not self._serves_user(frame):
+                self._watches.reports.log(hit.sentence, location_of(frame))
+                hit = None
+            if hit is not None or self._stepper.steps or self._asked:
+                self._at_instruction(frame, hit)
+                stays = stays or bool(self._asked) or self._stepper.wants_instructions
+            return None if stays or sites.changes != changes else DISABLE
+        except RecursionError:
+            return None
+        except BaseException as error:
+            if self._is_guests(error):
+                raise
+            return None
+
+    def _at_instruction(self, frame: FrameType, hit: Hit | None) -> None:
         if hit is not None:
             self._raise_for(hit)
         ident = get_ident()
@@ -202,7 +243,6 @@ class Tracer:
             self._stop_if_asked(ident, frame)
         elif steps_here:
             self._stop(frame, StopReason.STEP)
-        return None
 
     def _raise_for(self, hit: Hit) -> None:
         """Raise in the user's code what a watch is to raise there."""
@@ -214,13 +254,17 @@ class Tracer:
         # As above: with a breakpoint set, this is what each code object of the process costs once.
         bindings, steps, asked = self._bindings, self._stepper.steps, self._asked
         watches, may_have = self._sites.users, self._sites.may_have
+        sites = self._sites
 
         def on_start(code: CodeType, offset: int) -> Any:
+            changes = sites.changes
             known = code.co_filename in bindings.uninteresting_files and not (steps or asked)
             if known and not (watches and may_have(code)):
-                return DISABLE
+                return DISABLE if sites.changes == changes else None
             try:
-                return None if self._starts(code, sys._getframe(1)) else DISABLE
+                if self._starts(code, sys._getframe(1)):
+                    return None
+                return DISABLE if sites.changes == changes else None
             except RecursionError:
                 return None
             except Exception:
@@ -249,8 +293,12 @@ class Tracer:
         return id(code) in self._bindings.line_checks and not is_top_level(code)
 
     def _on_resume(self, code: CodeType, offset: int) -> Any:
+        sites = self._sites
         try:
-            return None if self._resumes(code, sys._getframe(1)) else DISABLE
+            changes = sites.changes
+            if self._resumes(code, sys._getframe(1)):
+                return None
+            return DISABLE if sites.changes == changes else None
         except RecursionError:
             return None
         except Exception:
@@ -317,12 +365,14 @@ class Tracer:
     def _make_on_unwind(self) -> Callable[[CodeType, int, BaseException], None]:
         # As above: once an exception is under way that might be caught, each frame sends this.
         pending, steps, getframe = self._exceptions.pending, self._stepper.steps, sys._getframe
-        sites = self._sites
+        sites, exact = self._sites, self._exact
 
         def on_unwind(code: CodeType, offset: int, error: BaseException) -> None:
             try:
                 if id(error) in pending:
                     self._exceptions.left(error, getframe(1))
+                if exact.live:
+                    self._left_after_write(getframe(1))
                 if sites.users:
                     sites.leaves(getframe(1), yields=False)
                 if steps:
@@ -334,6 +384,16 @@ class Tracer:
                     raise
 
         return on_unwind
+
+    def _left_after_write(self, frame: FrameType) -> None:
+        hit = self._exact.left(frame)
+        if hit is not None and self._serves_user(frame):
+            self._raise_for(hit)
+            self._stop(frame, StopReason.DATA_BREAKPOINT, hit)
+
+    def _serves_user(self, frame: FrameType) -> bool:
+        ident = get_ident()
+        return self._threads.is_user(ident) and self._breakpoints.reports.serves_user(frame)
 
     def _unwinds(self, frame: FrameType) -> None:
         step = self._stepper.step_of(get_ident())

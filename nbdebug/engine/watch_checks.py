@@ -5,6 +5,7 @@ on user threads, takes no lock, and must be fast when it says no: `_fast_check` 
 of a watched name costs.
 """
 
+import time
 from collections.abc import Callable
 from sys import _getframe as getframe
 from threading import get_ident
@@ -12,7 +13,7 @@ from types import CodeType, FrameType
 from typing import Any
 
 from nbdebug import compat
-from nbdebug.engine.mechanisms import Tell
+from nbdebug.engine.mechanisms import Tell, Test
 from nbdebug.engine.monitor import DISABLE
 from nbdebug.engine.store_sites import (
     Kind,
@@ -26,12 +27,11 @@ from nbdebug.engine.watch_sites import SiteCheck, SiteTable
 from nbdebug.engine.watch_targets import ItemTarget, LocalTarget, NamespaceTarget, Target
 from nbdebug.engine.watch_values import MISSING, is_container, is_plain, is_same, remember
 
-Test = Callable[[object, object], Any]
-
 _LOOKS = 1000
 """How many times the value is looked at before a store, too, while it is plain: it shows what was
 changed from outside. After these the place is hot, and is looked at after each store only."""
 _UNKNOWN = object()
+_TRIES = 20
 
 
 class State:
@@ -45,7 +45,11 @@ class State:
 
 
 class SiteWatch:
-    """One watched place by the sites of its writes. ``tell`` says what becomes of an event."""
+    """One watched place by the sites of its writes. ``tell`` says what becomes of an event.
+
+    ``elsewhere`` is given where another mechanism sees the writes of the place itself, and only
+    what is in its value is left to sites: it says whether a write is still to be told of there.
+    """
 
     name = "store sites"
 
@@ -56,6 +60,7 @@ class SiteWatch:
         table: SiteTable,
         tell: Tell,
         ended: Callable[[FrameType], None],
+        elsewhere: Callable[[], bool] | None = None,
     ) -> None:
         self.test: Test | None = None
         """A condition on the old and new value alone, tried before all else."""
@@ -64,6 +69,8 @@ class SiteWatch:
         self._table = table
         self._tell = tell
         self._ended = ended
+        self._elsewhere = elsewhere
+        self._written = target.names if elsewhere is None else ()
         self._local = target if isinstance(target, LocalTarget) else None
         self._places: dict[int, State] = {}  # of locals, by the id of their frame
         self._place = State(MISSING)
@@ -78,7 +85,7 @@ class SiteWatch:
             (self._local.qualname.rpartition(".")[2],) if self._local is not None else ()
         )
         is_named = self._local is None
-        self.names = frozenset(name for _, name in target.names) if is_named else frozenset()
+        self.names = frozenset(name for _, name in self._written) if is_named else frozenset()
 
     # -- what it says of itself
 
@@ -126,6 +133,15 @@ class SiteWatch:
         self._before.clear()
         self._places.clear()
 
+    @property
+    def known(self) -> object:
+        """The value last known, as `watch_values.remember` has it."""
+        return self._place.value
+
+    def note(self, value: object) -> None:
+        """Take note of a value that another mechanism has told of."""
+        self._remember(self._place, value)
+
     def look(self) -> tuple[object, object] | None:
         """Compare now; return the value last known and the one that is there, if they differ."""
         self._before.pop(get_ident(), None)
@@ -133,7 +149,16 @@ class SiteWatch:
             return None
         state = self._place
         value, before = self.target.read(), state.value
-        if is_same(before, value) or not self._is_from_outside(state, before, value, None):
+        if is_same(before, value):
+            return None
+        for _ in range(_TRIES):  # another thread that is about to tell of it does so by then
+            if self._is_from_outside(state, before, value, None):
+                break
+            time.sleep(0)
+            value, before = self.target.read(), state.value
+        else:
+            return None
+        if is_same(before, value):
             return None
         self._remember(state, value)
         return before, value
@@ -142,7 +167,7 @@ class SiteWatch:
         self, state: State, known: object, value: object, frame: FrameType | None
     ) -> bool:
         """True unless another thread's store may have done it, which will tell of it itself."""
-        if self._table.is_in_flight():
+        if self._table.is_in_flight() or (self._elsewhere is not None and self._elsewhere()):
             return False
         return state.value is known and is_same(remember(value), self.target.read(frame))
 
@@ -157,7 +182,7 @@ class SiteWatch:
         found: list[tuple[int, int, SiteCheck]] = []
         seen: set[int] = set()
         if self._accesses != {Access.READ}:
-            for kind, name in self.target.names:
+            for kind, name in self._written:
                 for site in write_sites(code, kind, name):
                     seen.add(site.offset)
                     found.append((site.after, 0, self._check_after(site, kind)))

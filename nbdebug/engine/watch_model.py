@@ -28,6 +28,14 @@ class Action(StrEnum):
     CALL = "call"
 
 
+class Way(StrEnum):
+    """How changes are to be seen. AUTO takes what serves best."""
+
+    AUTO = "auto"
+    EXACT = "exact"
+    SITES = "sites"
+
+
 @dataclass(frozen=True, slots=True)
 class WatchSpec:
     """What the user asks of a watch, in the user's words."""
@@ -41,6 +49,7 @@ class WatchSpec:
     call: Callable[["WatchEvent"], Any] | None = None
     keep: int = 1000
     with_stack: bool = False
+    way: Way = Way.AUTO
 
 
 @dataclass(frozen=True, slots=True)

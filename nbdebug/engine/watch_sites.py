@@ -72,6 +72,10 @@ class SiteTable:
         """id of code -> offset -> check."""
         self.users: dict[SiteUser, None] = {}
         """All users; falsy while nothing is watched."""
+        self.changes = 0
+        """Counts what enables events. A callback that was told before of what is to be checked
+        mustn't disable them after: it compares the count as the last thing before it returns, where
+        no other thread can come between."""
         self._monitor = monitor_
         self._is_users = is_users
         self._armed: dict[int, _Armed] = {}
@@ -95,6 +99,7 @@ class SiteTable:
             self._everywhere.append(user)
         self._following += user.follows_frames
         self._version += 1
+        self.changes += 1
         self._want()
         for top in sys._current_frames().values():
             frame: FrameType | None = top
@@ -134,6 +139,7 @@ class SiteTable:
     @locked
     def enable_again(self, user: SiteUser) -> None:
         """Have the disabled sites of a watch checked again."""
+        self.changes += 1
         for armed in list(self._armed.values()):
             code = armed.ref()
             if code is not None and user in armed.users:
@@ -287,12 +293,15 @@ class SiteTable:
             return
         ref = weakref.ref(code, lambda _: self._forget(key))
         armed = _Armed(ref, tuple(having))
-        armed.version = self._version
+        before = self._armed.get(key)
+        if before is not None:  # until it is looked at for what was added since
+            armed.version, armed.keep = before.version, before.keep or armed.keep
         self._armed[key] = armed
         self.checks[key] = {offset: _joined(found) for offset, found in ranked.items()}
         self._ahead[key] = frozenset(
             offset for offset, found in ranked.items() if all(rank == 0 for rank, _ in found)
         )
+        self.changes += 1
         self._monitor.arm(code, PURPOSE, self._mask(armed))
 
     def _mask(self, armed: _Armed) -> int:

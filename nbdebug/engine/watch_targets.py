@@ -148,6 +148,7 @@ class ItemTarget(Target):
         super().__init__(text)
         self.owner, self.key = Owner(owner), key
         self._read = _reader_of_item(owner)
+        self.is_of_dict = self._read is _item_of_dict and _is_hashable(key)
         if self.owner.is_held:
             self.note = _held_note(owner)
 
@@ -330,17 +331,42 @@ def _reader_of_attribute(owner: object, name: str) -> Callable[[Any], object]:
     if physical.instance_dict(owner) is None:
         kind = physical.name_of(cls)
         raise errors.NotWatchable(f"`.{name}` can't be watched: a {kind} has no such place.")
+    if found is not None and physical.lookup(type(found[1]), "__get__") is not None:
+        return lambda one: _raw_attribute(one, name)
     return lambda one: object.__getattribute__(one, name)
 
 
+def _raw_attribute(one: Any, name: str) -> object:
+    """Return what is there, where reading it would make a method of it each time."""
+    entries = physical.instance_dict(one)
+    if entries is not None and name in entries:
+        return entries[name]
+    found = physical.lookup(type(one), name)
+    if found is None:
+        raise AttributeError(name)
+    return found[1]
+
+
 def _reader_of_item(owner: object) -> Callable[[Any, Any], object]:
-    for base in (dict, list):
+    for base, read in ((dict, _item_of_dict), (list, list.__getitem__)):
         if physical.is_a(owner, base):
             where = physical.lookup(type(owner), "__getitem__")
             if where is not None and where[0] is base:
-                getitem: Callable[[Any, Any], object] = cast(Any, base).__getitem__
-                return getitem
+                return cast("Callable[[Any, Any], object]", read)
     return lambda one, key: one[key]
+
+
+def _item_of_dict(one: Any, key: Any) -> object:
+    # Its __getitem__ would call __missing__, which for a defaultdict makes the item.
+    return dict.get(one, key, MISSING)
+
+
+def _is_hashable(key: object) -> bool:
+    try:
+        hash(key)
+    except Exception:
+        return False
+    return True
 
 
 def _runs_no_code(cls: type) -> bool:

@@ -27,7 +27,8 @@ from nbdebug.engine.usercode import UserCode, is_own
 from nbdebug.engine.value_text import error_text
 from nbdebug.engine.watch_checks import SiteWatch
 from nbdebug.engine.watch_conditions import frame_test, plain_test, value_of
-from nbdebug.engine.watch_model import Access, Action, WatchEvent, WatchInfo, WatchSpec
+from nbdebug.engine.watch_exact import ExactWatches
+from nbdebug.engine.watch_model import Access, Action, WatchEvent, WatchInfo, WatchSpec, Way
 from nbdebug.engine.watch_sites import SiteTable
 from nbdebug.engine.watch_targets import LocalTarget, NamespaceTarget, Target
 from nbdebug.engine.watch_values import MISSING, is_plain, text_of
@@ -81,11 +82,24 @@ class Watch:
             conditions.compile_hit_condition(spec.hit_condition) if spec.hit_condition else None
         )
         accesses = frozenset(spec.accesses)
-        better, self._why_not = chosen(offers, target, accesses, self._seen)
+        better, self._why_not = chosen(offers, target, spec, self._seen)
+        if better is None:
+            self._check_sites()
         self.mechanism: Mechanism = better or SiteWatch(
             target, accesses, table, self._seen, self._frame_ended
         )
         self.mechanism.test = plain_test(spec.condition) if spec.condition else None
+
+    def _check_sites(self) -> None:
+        target, spec = self.target, self.spec
+        if spec.way is Way.EXACT:
+            reason = self._why_not or "Store sites serve it as well."
+            raise errors.BadWatch(f"`{target.text}` can't be watched exactly: {reason}")
+        for access in spec.accesses:
+            if access not in target.accesses:
+                known = ", ".join(a for a in Access if a in target.accesses)
+                said = f"`{target.text}` can't be watched for every {access}: {_WHY[access]}"
+                raise errors.BadWatch(f"{said}. It can be for {known}. {self._why_not}".strip())
 
     def info(self) -> WatchInfo:
         """Return how it stands now."""
@@ -248,7 +262,8 @@ class Watches:
     ) -> None:
         self.table = SiteTable(monitor_, user_code.is_user)
         self.reports = reports
-        self.offers: list[Offer] = []
+        self.exact = ExactWatches(monitor_, self.table)
+        self.offers: list[Offer] = [self.exact.offer]
         """Better mechanisms than store sites, the best first; each may decline a target."""
         self._ids = ids
         self._all: dict[int, Watch] = {}
@@ -272,8 +287,8 @@ class Watches:
             self.reports,
             self._ended,
         )
-        self._all[watch.id] = watch
         watch.begin(where or "where it was set")
+        self._all[watch.id] = watch
         return watch
 
     @locked
@@ -322,6 +337,7 @@ class Watches:
 
     def look(self, where: str) -> None:
         """Compare everything watched with what was last known; ``where`` says when that is."""
+        self.exact.settle()
         for watch in self.every():
             if not watch.why_ended:
                 watch.look(where)
@@ -336,6 +352,12 @@ class Watches:
         self._lock = new_lock()
         self._all.clear()
         self.table.forget_parent()
+        self.exact.close()
+
+    def close(self) -> None:
+        """End every watch, and give back what they needed."""
+        self.clear()
+        self.exact.close()
 
     # -- inside
 
@@ -361,11 +383,6 @@ def check_spec(target: Target, spec: WatchSpec) -> None:
         conditions.check_expression(spec.condition)
     if spec.hit_condition:
         conditions.compile_hit_condition(spec.hit_condition)
-    for access in spec.accesses:
-        if access not in target.accesses:
-            known = ", ".join(a for a in Access if a in target.accesses)
-            said = f"`{target.text}` can't be watched for every {access}: {_WHY[access]}"
-            raise errors.BadWatch(f"{said}. It can be for {known}.")
     if spec.action is Action.CALL and not callable(spec.call):
         raise errors.BadWatch("There is no function to call.")
 

@@ -16,7 +16,7 @@ from nbdebug.dap import watch_text
 from nbdebug.dap.points import RemoteWatches
 from nbdebug.dap.watch_history import History
 from nbdebug.dap.watching import WatchHandle, resolve_here
-from nbdebug.engine.watch_model import Access, Action, WatchEvent, WatchInfo, WatchSpec
+from nbdebug.engine.watch_model import Access, Action, WatchEvent, WatchInfo, WatchSpec, Way
 from nbdebug.kernel.choosing import chosen
 from nbdebug.kernel.debugger import KernelDebugger, debugger_of
 from nbdebug.kernel.tables import Table
@@ -45,6 +45,8 @@ class WatchMagics(Magics):
         %watch x --stack                    keep the stack with each event
         %watch x --keep 100                 how many events are remembered (1000)
         %watch x --pending                  a name that isn't there yet: told when it is first made
+        %watch x --exact                    see each write of a global, whoever writes; or --sites:
+                                            an attribute or item by the statements that write it
         %watch x --history                  what it has seen; for numbers a plot, too
         %watch x --pid 4711                 in the session with this process; `%session` lists them
 
@@ -192,6 +194,8 @@ def _extras(spec: WatchSpec) -> str:
         parts.append(spec.action)
     if spec.once:
         parts.append("once")
+    if spec.way is not Way.AUTO:
+        parts.append(spec.way)
     return ", ".join(parts)
 
 

@@ -1,0 +1,1 @@
+"""Finds other Python processes, looks into them, puts the agent into them."""
