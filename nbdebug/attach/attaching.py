@@ -88,7 +88,7 @@ class _Attempt:
             lock.release()
             raise
         link.on_end = lambda: _left(pid, lock)
-        if not link.is_open:
+        if not link.is_open:  # it may have ended before
             lock.release()
         return link
 

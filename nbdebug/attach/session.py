@@ -65,9 +65,9 @@ class AgentLink:
 
     def _lost(self, why: str) -> None:
         self._why = why
-        self._ended.set()
         forks.no_more(self._connection.forget)
         self.on_end()
+        self._ended.set()
         if self._receiver is not None:
             self._receiver.lost(why)
 
