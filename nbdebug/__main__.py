@@ -67,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
         )
         place.add_argument("--prefix", metavar="PATH", help="below this folder")
     _add_ps(commands)
+    _add_stack(commands)
     return parser
 
 
@@ -79,6 +80,21 @@ def _add_ps(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     ps.add_argument("text", nargs="*", help="only those with this in their command, user or pid")
     ps.add_argument("--json", action="store_true", help="as JSON, with all that is known")
     ps.add_argument("--details", action="store_true", help="with what their memory tells")
+
+
+def _add_stack(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    stack = commands.add_parser(
+        "stack",
+        help="show the stacks of another Python process",
+        description="Show the stacks of all threads of a Python process. Nothing runs in it.",
+    )
+    stack.add_argument("pid", type=int, metavar="PID")
+    stack.add_argument("--locals", action="store_true", help="with the variables of each frame")
+    stack.add_argument("--json", action="store_true", help="as JSON")
+    stack.add_argument(
+        "--freeze", action="store_true", help="hold its threads still for some milliseconds"
+    )
+    stack.add_argument("--native", action="store_true", help="with native frames")
 
 
 def _listen_parser() -> argparse.ArgumentParser:
@@ -182,7 +198,20 @@ def _ps(options: argparse.Namespace) -> int:
     return 0
 
 
-_COMMANDS = {"install": _install, "uninstall": _uninstall, "ps": _ps}
+def _stack(options: argparse.Namespace) -> int:
+    from nbdebug.attach import reports
+
+    found = reports.stacks(
+        options.pid,
+        with_locals=options.locals,
+        freeze=options.freeze,
+        is_native=options.native,
+    )
+    print(json.dumps(found.as_json(), indent=2) if options.json else found)
+    return 0
+
+
+_COMMANDS = {"install": _install, "uninstall": _uninstall, "ps": _ps, "stack": _stack}
 
 
 if __name__ == "__main__":
