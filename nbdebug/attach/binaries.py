@@ -32,18 +32,18 @@ NOTHING = Binary()
 _known: dict[tuple[int, int, int], Binary] = {}
 
 
-def binary_of(path: Path) -> Binary:
+def binary_of(path: str) -> Binary:
     """Return what the file is; ``NOTHING`` if it isn't a Python.
 
     Raises:
         OSError: it can't be read.
     """
-    there = path.stat()
+    there = os.stat(path)
     key = there.st_dev, there.st_ino, there.st_mtime_ns
     found = _known.get(key)
     if found is None:
         try:
-            found = _read(path)
+            found = _read(Path(path))
         except (elf.NotElf, struct.error):
             found = NOTHING
         if len(_known) > _MOST:

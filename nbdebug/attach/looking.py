@@ -13,7 +13,7 @@ from typing import Self
 
 from nbdebug.engine.value_text import Text
 
-from . import errors
+from . import errors, policy
 from .codes import CELL, FREE, HIDDEN
 from .contents import Contents
 from .memory import Memory, Unreadable
@@ -51,7 +51,10 @@ class Look:
             raise errors.ThisProcess.of(pid)
         self.pid = pid
         self.memory = Memory(pid)
-        self.runtime = locate(self.memory)
+        try:
+            self.runtime = locate(self.memory)
+        except errors.NoPermission:
+            raise policy.no_permission(pid) from None
         self.objects = Objects(self.memory, self.runtime.offsets)
         self.contents = Contents(self.objects)
         self.texts = Texts(self.objects, self.contents)

@@ -1,10 +1,11 @@
-"""What `%stack PID` and `python -m nbdebug stack PID` tell of a process: as data, text and HTML.
+"""What `%stack` and `python -m nbdebug stack` tell of a process: as data, text and HTML.
 
 Owns the report's shape and how it is written; what it says comes from ``looking``.
 Thread rule: one thread at a time.
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from html import escape
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 from nbdebug.errors import NotSupported
 
+from . import errors, policy, tracer
 from .looking import Look
 from .memory import Unreadable
 from .stacks import Frame, ThreadStack
@@ -134,24 +136,47 @@ class Report:
             yield from _frame_lines(task.frames)
 
 
-def stacks(pid: int, *, with_locals: bool = False, is_native: bool = False) -> Report:
+def stacks(
+    pid: int, *, with_locals: bool = False, freeze: bool = False, is_native: bool = False
+) -> Report:
     """Return the stacks of all threads of a process, without running anything in it.
 
-    ``with_locals`` adds the variables of each frame, as one line each.
+    ``with_locals`` adds the variables of each frame, as one line each. ``freeze`` holds its threads
+    still for the milliseconds that this takes; else it runs on.
 
     Raises:
         AttachError: why there is nothing to see: one class for each reason.
         NotSupported: native frames are asked for.
     """
+    policy.require(policy.Level.INSPECT, pid)
     if is_native:
-        raise NotSupported("Native frames of another process can't be shown yet.")
-    with Look(pid) as look:
-        return report(look, with_locals=with_locals)
+        raise NotSupported(
+            "Native frames of another process can't be shown yet; without `--native` the Python "
+            "frames are."
+        )
+    with Look(pid) as look, frozen(pid) if freeze else nullcontext():
+        return report(look, with_locals=with_locals, is_frozen=freeze)
 
 
-def report(look: Look, *, with_locals: bool = False) -> Report:
+@contextmanager
+def frozen(pid: int) -> Iterator[None]:
+    """Hold a process's threads still during the block.
+
+    Raises:
+        ProcessEnded: it has ended. NoPermission: the system doesn't let us stop it.
+    """
+    try:
+        with tracer.TRACER.frozen(pid):
+            yield
+    except ProcessLookupError:
+        raise errors.ProcessEnded.of(pid, phase="freezing it") from None
+    except tracer.CannotTrace as error:
+        raise errors.NoPermission.of(pid, why=str(error)) from None
+
+
+def report(look: Look, *, with_locals: bool = False, is_frozen: bool = False) -> Report:
     """Return what a look at a process finds."""
-    snapshot = look.stacks(with_slots=with_locals)
+    snapshot = look.stacks(with_slots=with_locals, is_frozen=is_frozen)
     frames = [_frames(look, thread.frames, with_locals) for thread in snapshot.threads]
     ran = look.has_run() if with_locals else set()
     threads = tuple(

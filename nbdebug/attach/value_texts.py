@@ -130,6 +130,16 @@ class Texts:
         cls = self.objects.type_of(address)
         return f"<{self.full_name(cls)} object at {address:#x}>"
 
+    def field_names(self, cls: Type) -> list[str]:
+        """Return the names of a namedtuple's fields, none for another class."""
+        if not cls.flags & HEAP_TYPE:
+            return []
+        at = self.contents.class_attribute(cls, "_fields")
+        if at is None or not self.objects.type_of(at).is_a(TUPLE):
+            return []
+        names = self.objects.names(self.objects.tuple_items(at, 0, 256))
+        return [name or "?" for name in names]
+
     def place(self, address: int) -> Place:
         if address not in self._places:
             self._places[address] = Place(address)
@@ -225,12 +235,11 @@ class _Work(value_text.Work):
 
     def _tuple(self, value: Place, cls: Type) -> str:
         items = self.objects.tuple_items
-        if cls.flags & HEAP_TYPE:
-            names = self._field_names(cls)
-            if names:
-                places = list(self._places(items(value.address, 0, len(names))))
-                fields: list[tuple[object, object]] = list(zip(names, places, strict=False))
-                return self.fields(value, cls.name, fields)
+        names = self.texts.field_names(cls)
+        if names:
+            places = list(self._places(items(value.address, 0, len(names))))
+            fields: list[tuple[object, object]] = list(zip(names, places, strict=False))
+            return self.fields(value, cls.name, fields)
         count = self.objects.size(value.address)
         return self.container(
             value, ("(", ")"), count, lambda n: self._places(items(value.address, 0, n))
@@ -379,17 +388,6 @@ class _Work(value_text.Work):
         head = cls.name + (f".{name}" if name else "")
         at = entries.get("_value_")
         return f"<{head}: {self.write(self.texts.place(at)) if at else '?'}>"
-
-    def _field_names(self, cls: Type) -> list[str]:
-        """The names of a namedtuple's fields, none for another tuple."""
-        for base in self.objects.mro(cls):
-            if base.full_name == "tuple":
-                break
-            at = dict(self.contents.class_items(base)).get("_fields")
-            if at is not None and self.objects.type_of(at).is_a(TUPLE):
-                names = self.objects.names(self.objects.tuple_items(at, 0, 256))
-                return [name or "?" for name in names]
-        return []
 
     def _dataclass_fields(self, value: Place, cls: Type) -> list[tuple[object, object]] | None:
         at = self.contents.class_attribute(cls, "__dataclass_fields__")
