@@ -50,7 +50,7 @@ RULES = {
     "__init__": row("errors compat engine dap native attach kernel ui api _version"),
     "run": row(),
     "child": row("dap run"),
-    "api": row("errors dap engine.model", others="jupyter_client zmq"),
+    "api": row("errors dap engine.model attach", others="jupyter_client zmq"),
     "__main__": row("errors dap kernel attach run _version"),
 }
 

@@ -10,13 +10,16 @@ import sys
 from collections.abc import Callable
 from time import monotonic
 
-from nbdebug.attach import bundle, errors, policy, records, runtime, writer
+from nbdebug.attach import bundle, errors, inspection, policy, processes, records, runtime, writer
 from nbdebug.attach.channel import Channel, Doorway, Hello
 from nbdebug.attach.locking import PidLock
 from nbdebug.attach.memory import Memory
 from nbdebug.attach.records import Record
 from nbdebug.attach.session import SILENCE_S, AgentLink
 from nbdebug.attach.waking import Wake, Waker
+from nbdebug.dap import sessions
+from nbdebug.dap.messages import Json
+from nbdebug.dap.remote import RemoteSession
 from nbdebug.errors import NbdebugError
 
 TIMEOUT_S = 10.0
@@ -193,9 +196,54 @@ class _Attempt:
             "folder": str(bundle.FOLDER),
             "settings": {"name": hello.name, "silence_s": silence_s},
         }
-        return AgentLink(channel.order_engine(order, self._left_s), hello)
+        return AgentLink(channel.order_engine(order, self._left_s), hello, self._record)
 
 
 def _left(pid: int, lock: PidLock) -> None:
     lock.release()
     policy.audit("detach", pid)
+
+
+class AttachedSession(RemoteSession):
+    """A session with a process that has the engine in it."""
+
+    def __init__(self, link: AgentLink) -> None:
+        self.record = link.record
+        """How the attach went."""
+        super().__init__(link, kind="attached", name=link.hello.name, pid=link.hello.pid)
+
+
+def open_session(
+    target: int | str,
+    *,
+    timeout_s: float = TIMEOUT_S,
+    inspect: bool = False,
+    wake: Wake = Wake.AUTO,
+    told: Told = lambda why: None,
+    arguments: Json | None = None,
+) -> RemoteSession:
+    """Attach to a process, and make it the current session here.
+
+    ``target`` is a pid, or what names one process: a notebook, a program, a part of a command. With
+    ``inspect`` nothing is run in it. ``arguments`` are those of DAP's `attach`.
+
+    Raises an AttachError.
+    """
+    pid = target if isinstance(target, int) else processes.find(target)
+    if inspect:
+        session = inspection.inspect(pid)
+    else:
+        session = _begun(pid, timeout_s, wake, told, arguments or {})
+    sessions.here.add(session)
+    return session
+
+
+def _begun(pid: int, timeout_s: float, wake: Wake, told: Told, arguments: Json) -> RemoteSession:
+    link = attach(pid, timeout_s=timeout_s, wake=wake, told=told)
+    session = AttachedSession(link)
+    try:
+        session.begin(timeout_s, **arguments)
+    except BaseException:
+        link.close()
+        raise
+    return session

@@ -13,7 +13,7 @@ from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent.parent
 _PACKAGES = ("engine", "dap")
-_ALONE = ("__init__", "_version", "errors", "compat", "attach/__init__", "attach/resident")
+_ALONE = ("__init__", "_version", "errors", "compat", "attach/resident")
 
 Modules = dict[str, tuple[bool, bytes | str]]
 """Module name -> is it a package, and its marshalled code or its text."""
@@ -29,7 +29,7 @@ def _modules(as_code: bool) -> Modules:
     paths = [FOLDER / f"{name}.py" for name in _ALONE]
     for package in _PACKAGES:
         paths += sorted((FOLDER / package).glob("*.py"))
-    found: Modules = {}
+    found: Modules = {"nbdebug.attach": (True, "")}  # ours looks itself up in sys.modules
     for path in paths:
         parts = ["nbdebug", *path.relative_to(FOLDER).with_suffix("").parts]
         is_package = parts[-1] == "__init__"

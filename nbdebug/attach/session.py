@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 
 from nbdebug.attach.channel import Hello
+from nbdebug.attach.records import Record
 from nbdebug.dap.client import DapClient
 from nbdebug.dap.links import Receiver
 from nbdebug.dap.messages import Json
@@ -25,8 +26,9 @@ ALIVE: Json = {"seq": 0, "type": "event", "event": "nbdebug/alive"}
 class AgentLink:
     """A link to the engine in another process; ``hello`` is what that process said of itself."""
 
-    def __init__(self, connection: Connection, hello: Hello) -> None:
+    def __init__(self, connection: Connection, hello: Hello, record: Record) -> None:
         self.hello = hello
+        self.record = record
         self.on_end: Callable[[], None] = lambda: None
         """Called once when the link is over, on the reader's thread."""
         self._receiver: Receiver | None = None
