@@ -6,10 +6,10 @@ Owns nothing: it joins the debugger and the magics, and says plainly why it can'
 from typing import Any
 
 from nbdebug import errors
-from nbdebug.kernel import magics, process_magics, session_magics, watching
+from nbdebug.kernel import attach_magics, magics, process_magics, session_magics, watching
 from nbdebug.kernel.debugger import KernelDebugger, debugger_of
 
-_MAGICS = (magics, watching, session_magics, process_magics)
+_MAGICS = (magics, watching, session_magics, process_magics, attach_magics)
 
 
 def load(shell: Any) -> None:
