@@ -129,11 +129,19 @@ class AttributeTarget(Target):
         except (AttributeError, KeyError):
             return MISSING
 
+    def weak_owner(self) -> "weakref.ref[Any] | None":
+        """Return a weak reference to the object; None if reading the attribute may run code."""
+        owner = self.owner
+        one = owner.get() if owner is not None else None
+        if not self._is_plain_attribute or one is None or (owner is not None and owner.is_held):
+            return None
+        return weakref.ref(one)
+
     def reader(self) -> Callable[[], object]:
-        owner, read = self.owner, self._read
+        owner, read, ref = self.owner, self._read, self.weak_owner()
         assert owner is not None
-        one = owner.get()
-        if self._is_plain_attribute and one is not None and not owner.is_held:
+        one = ref() if ref is not None else None
+        if one is not None:
             # All in C: a third of what a function of Python's costs.
             return partial(operator.attrgetter(self.name), weakref.proxy(one))
         return lambda: read(owner.get())

@@ -85,9 +85,9 @@ class Watch:
         better, self._why_not = chosen(offers, target, spec, self._seen)
         if better is None:
             self._check_sites()
-        self.mechanism: Mechanism = better or SiteWatch(
-            target, accesses, table, self._seen, self._frame_ended
-        )
+        sites = SiteWatch(target, accesses, table, self._seen, self._frame_ended)
+        sites.condition = spec.condition
+        self.mechanism: Mechanism = better or sites
         self.mechanism.test = plain_test(spec.condition) if spec.condition else None
 
     def _check_sites(self) -> None:
@@ -358,6 +358,7 @@ class Watches:
         """End every watch, and give back what they needed."""
         self.clear()
         self.exact.close()
+        self.table.close()
 
     # -- inside
 
