@@ -20,6 +20,7 @@ from nbdebug.engine.store_sites import (
     Kind,
     Site,
     content_sites,
+    is_shared,
     read_sites,
     write_sites,
 )
@@ -206,7 +207,7 @@ class SiteWatch:
             for kind, name in self._written:
                 for site in write_sites(code, kind, name):
                     seen.add(site.offset)
-                    found.append((site.after, 0, *self._check_after(site, kind)))
+                    found.append((site.after, 0, *self._check_after(site, kind, code)))
                     found.append((site.offset, 1, self._check_before(site, kind)))
             for site in content_sites(code) if self.target.also_content else ():
                 if site.offset not in seen:
@@ -308,9 +309,11 @@ class SiteWatch:
 
         return before
 
-    def _check_after(self, site: Site, kind: Kind) -> tuple[SiteCheck, Quick | None]:
+    def _check_after(
+        self, site: Site, kind: Kind, code: CodeType
+    ) -> tuple[SiteCheck, Quick | None]:
         careful, target = self._careful_after(site, kind), self.target
-        shared = self._local is not None and self._local.is_shared
+        shared = self._local is not None and is_shared(code, self._local.name)
         if self._accesses - {Access.CHANGE, Access.READ} or shared:
             return careful, None
         if isinstance(target, NamespaceTarget):

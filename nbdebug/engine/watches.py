@@ -106,7 +106,11 @@ class Watch:
         target, mechanism = self.target, self.mechanism
         value = target.read()
         state = f"ended: {self.why_ended}" if self.why_ended else "watching"
-        if not self.why_ended and value is MISSING and not isinstance(target, LocalTarget):
+        if isinstance(target, LocalTarget):
+            is_pending = target.is_pending
+        else:
+            is_pending = value is MISSING
+        if is_pending and not self.why_ended:
             state = "pending"
         sees = "; ".join(part for part in (mechanism.sees, target.note) if part)
         return WatchInfo(
