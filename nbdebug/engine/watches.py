@@ -85,9 +85,9 @@ class Watch:
         better, self._why_not = chosen(offers, target, spec, self._seen)
         if better is None:
             self._check_sites()
-        self.mechanism: Mechanism = better or SiteWatch(
-            target, accesses, table, self._seen, self._frame_ended
-        )
+        sites = SiteWatch(target, accesses, table, self._seen, self._frame_ended)
+        sites.condition = spec.condition
+        self.mechanism: Mechanism = better or sites
         self.mechanism.test = plain_test(spec.condition) if spec.condition else None
 
     def _check_sites(self) -> None:
@@ -106,7 +106,11 @@ class Watch:
         target, mechanism = self.target, self.mechanism
         value = target.read()
         state = f"ended: {self.why_ended}" if self.why_ended else "watching"
-        if not self.why_ended and value is MISSING and not isinstance(target, LocalTarget):
+        if isinstance(target, LocalTarget):
+            is_pending = target.is_pending
+        else:
+            is_pending = value is MISSING
+        if is_pending and not self.why_ended:
             state = "pending"
         sees = "; ".join(part for part in (mechanism.sees, target.note) if part)
         return WatchInfo(
@@ -358,6 +362,7 @@ class Watches:
         """End every watch, and give back what they needed."""
         self.clear()
         self.exact.close()
+        self.table.close()
 
     # -- inside
 
