@@ -50,6 +50,8 @@ class ExactWatches:
             return reason if isinstance(target, _IN_DICTS) else ""
         if isinstance(target, NamespaceTarget) and spec.way is not Way.EXACT:
             return ""  # store sites cost nothing at writes of other names
+        if isinstance(target, ItemTarget) and not target.is_of_dict:
+            return ""
         if Access.READ in spec.accesses:
             return "The watcher of dicts doesn't tell of reads."
         try:

@@ -17,6 +17,7 @@ from typing import Any, cast
 from nbdebug import errors
 from nbdebug.engine import evaluate, looking, modules, physical
 from nbdebug.engine.evaluate import Frame
+from nbdebug.engine.memory import Place
 from nbdebug.engine.sources import is_class_body
 from nbdebug.engine.store_sites import Kind, has_local
 from nbdebug.engine.value_text import safe_text
@@ -198,6 +199,22 @@ class ItemTarget(Target):
         owner, read, key = self.owner, self._read, self.key
         assert owner is not None
         return lambda: read(owner.get(), key)
+
+
+class MemoryTarget(Target):
+    """Bytes in memory, by their address or as those of an object: for hardware only."""
+
+    accesses: frozenset[Access] = frozenset()
+
+    def __init__(self, text: str, place: Place, owner: object = None) -> None:
+        super().__init__(text)
+        self.place = place
+        if owner is not None:
+            self.owner = Owner(owner)
+
+    def read(self, frame: FrameType | None = None) -> object:
+        found = self.place.read()
+        return MISSING if found is None else found
 
 
 def resolve(text: str, frame: Frame, *, pending: bool = False, in_frame: bool = True) -> Target:
