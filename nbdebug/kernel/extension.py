@@ -6,7 +6,7 @@ Owns nothing: it joins the debugger and the magics, and says plainly why it can'
 from typing import Any
 
 from nbdebug import errors
-from nbdebug.kernel import magics, watching
+from nbdebug.kernel import magics, session_magics, watching
 from nbdebug.kernel.debugger import KernelDebugger, debugger_of
 
 
@@ -25,6 +25,7 @@ def load(shell: Any) -> None:
         KernelDebugger(shell).install()
         magics.register(shell)
         watching.register(shell)
+        session_magics.register(shell)
 
 
 def unload(shell: Any) -> None:
@@ -36,3 +37,4 @@ def unload(shell: Any) -> None:
     debugger.remove()
     magics.unregister(shell)
     watching.unregister(shell)
+    session_magics.unregister(shell)
