@@ -1,8 +1,10 @@
 """What is seen in another process agrees with what it says of itself, in every state."""
 
 import itertools
+import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -447,3 +449,48 @@ def test_an_unknown_layout_is_refused(new_target: NewTarget, new_python: TargetP
     outside = head[:32] + (1 << 30).to_bytes(8, "little") + head[40:]
     with pytest.raises(errors.MemoryInconsistent):
         offsets.told_by(outside, target.pid)
+
+
+# -- beside py-spy
+
+
+def spied(pid: int) -> dict[int, list[list[object]]]:
+    """Return the stacks that py-spy sees, by the threads' ids."""
+    command = shutil.which("py-spy", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    if command is None:
+        pytest.skip("no py-spy: `make setup` installs it")
+    done = subprocess.run(
+        [command, "dump", "--json", "--pid", str(pid)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    return {
+        thread["os_thread_id"]: [
+            [frame["name"], frame["filename"], frame["line"]] for frame in thread["frames"]
+        ]
+        for thread in json.loads(done.stdout)
+    }
+
+
+@pytest.mark.peer
+def test_py_spy_sees_the_same_stacks(told: SelfTold) -> None:
+    expected = spied(told.pid)
+    with Look(told.pid) as look:
+        seen = {thread.id: places(thread) for thread in look.stacks().threads}
+    assert seen == expected
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize("scenario", ["busy", "naps", "native", "toggling", "asyncio_idle"])
+def test_py_spy_sees_the_same_functions_in_a_program_that_runs(
+    new_target: NewTarget, new_python: TargetPython, scenario: str
+) -> None:
+    target = new_target(scenario, new_python)
+    with Look(target.pid) as look:
+        begun(look)
+        (seen,) = look.stacks(limit_s=5).threads
+    ((_, expected),) = spied(target.pid).items()
+    outwards = [name for name, _, _ in expected][::-1]
+    assert functions(seen)[::-1][:2] == outwards[:2] == ["<module>", scenario]
