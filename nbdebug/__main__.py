@@ -1,15 +1,16 @@
-"""The command line: ``python -m nbdebug install | uninstall``, or ``--listen`` and a program.
+"""The command line: ``python -m nbdebug COMMAND``, or ``--listen`` and a program.
 
 Owns the arguments and how an error is shown; what is done stands in the modules it calls.
 """
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Sequence
 
 from nbdebug._version import __version__
-from nbdebug.errors import UsageError
+from nbdebug.errors import NbdebugError, UsageError
 
 _LISTEN_USAGE = (
     "python -m nbdebug --listen HOST:PORT|unix:PATH [--wait-for-client] [--token TOKEN | "
@@ -28,10 +29,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.command is None:
             parser.print_help(sys.stderr)
             return 2
-        return _install(options) if options.command == "install" else _uninstall(options)
-    except UsageError as error:
-        print(f"nbdebug: {error}\n{error.advice}", file=sys.stderr)
-        return 2
+        return _COMMANDS[options.command](options)
+    except NbdebugError as error:
+        print(f"nbdebug: {error}\n{error.advice}".rstrip(), file=sys.stderr)
+        return 2 if isinstance(error, UsageError) else 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -65,7 +66,23 @@ def _parser() -> argparse.ArgumentParser:
             help="in this Python's environment; what `install` does if no place is given",
         )
         place.add_argument("--prefix", metavar="PATH", help="below this folder")
+    _add_stack(commands)
     return parser
+
+
+def _add_stack(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    stack = commands.add_parser(
+        "stack",
+        help="show the stacks of another Python process",
+        description="Show the stacks of all threads of a Python process. Nothing runs in it.",
+    )
+    stack.add_argument("pid", type=int, metavar="PID")
+    stack.add_argument("--locals", action="store_true", help="with the variables of each frame")
+    stack.add_argument("--json", action="store_true", help="as JSON")
+    stack.add_argument(
+        "--freeze", action="store_true", help="hold its threads still for some milliseconds"
+    )
+    stack.add_argument("--native", action="store_true", help="with native frames")
 
 
 def _listen_parser() -> argparse.ArgumentParser:
@@ -153,6 +170,22 @@ def _uninstall(options: argparse.Namespace) -> int:
     folder = uninstall_kernelspec(options.name, user=options.user, prefix=options.prefix)
     print(f"Removed the kernelspec '{options.name}' from {folder}")
     return 0
+
+
+def _stack(options: argparse.Namespace) -> int:
+    from nbdebug.attach import reports
+
+    found = reports.stacks(
+        options.pid,
+        with_locals=options.locals,
+        freeze=options.freeze,
+        is_native=options.native,
+    )
+    print(json.dumps(found.as_json(), indent=2) if options.json else found)
+    return 0
+
+
+_COMMANDS = {"install": _install, "uninstall": _uninstall, "stack": _stack}
 
 
 if __name__ == "__main__":
