@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from nbdebug.api.session import Session
     from nbdebug.dap.listening import Listening
     from nbdebug.dap.watching import WatchHandle
+    from nbdebug.kernel.processes import ProcessTable
 
 __all__ = [
     "__version__",
@@ -27,6 +28,7 @@ __all__ = [
     "launch",
     "listen",
     "load_ipython_extension",
+    "processes",
     "unload_ipython_extension",
     "watch",
 ]
@@ -154,6 +156,21 @@ def breakpoint() -> None:  # noqa: A001  # as the builtin, which it is like
     from nbdebug.dap import listening
 
     listening.stop_in(sys._getframe(1))
+
+
+def processes(*, details: bool = False) -> "ProcessTable":
+    """Return every Python process of this machine, the latest started first.
+
+    Each says what it runs, which Python and virtual environment, whether it is a notebook's kernel,
+    and whether it can be attached to, or why not. ``details`` also looks into the memory of each,
+    without running anything there. It is a sequence, which a notebook shows as a table.
+
+    Raises NoWayHere on a system without /proc.
+    """
+    from nbdebug.attach import processes as found
+    from nbdebug.kernel.processes import ProcessTable
+
+    return ProcessTable(found.processes(details=details))
 
 
 def load_ipython_extension(ipython: Any) -> None:

@@ -66,8 +66,20 @@ def _parser() -> argparse.ArgumentParser:
             help="in this Python's environment; what `install` does if no place is given",
         )
         place.add_argument("--prefix", metavar="PATH", help="below this folder")
+    _add_ps(commands)
     _add_stack(commands)
     return parser
+
+
+def _add_ps(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    ps = commands.add_parser(
+        "ps",
+        help="list the Python processes of this machine",
+        description="List the Python processes of this machine, and which can be attached to.",
+    )
+    ps.add_argument("text", nargs="*", help="only those with this in their command, user or pid")
+    ps.add_argument("--json", action="store_true", help="as JSON, with all that is known")
+    ps.add_argument("--details", action="store_true", help="with what their memory tells")
 
 
 def _add_stack(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -172,6 +184,20 @@ def _uninstall(options: argparse.Namespace) -> int:
     return 0
 
 
+def _ps(options: argparse.Namespace) -> int:
+    from nbdebug.attach import processes
+    from nbdebug.kernel.processes import ProcessTable
+
+    found = processes.find_all(options.text, details=options.details)
+    if options.text:  # our own command has these words too
+        found = [one for one in found if one.pid != os.getpid()]
+    if options.json:
+        print(json.dumps([processes.as_json(one) for one in found], indent=2))
+    else:
+        print(ProcessTable(found))
+    return 0
+
+
 def _stack(options: argparse.Namespace) -> int:
     from nbdebug.attach import reports
 
@@ -185,7 +211,7 @@ def _stack(options: argparse.Namespace) -> int:
     return 0
 
 
-_COMMANDS = {"install": _install, "uninstall": _uninstall, "stack": _stack}
+_COMMANDS = {"install": _install, "uninstall": _uninstall, "ps": _ps, "stack": _stack}
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ Owns nothing: it joins the debugger and the magics, and says plainly why it can'
 from typing import Any
 
 from nbdebug import errors
-from nbdebug.kernel import magics, session_magics, watching
+from nbdebug.kernel import magics, process_magics, session_magics, watching
 from nbdebug.kernel.debugger import KernelDebugger, debugger_of
 
 
@@ -26,6 +26,7 @@ def load(shell: Any) -> None:
         magics.register(shell)
         watching.register(shell)
         session_magics.register(shell)
+        process_magics.register(shell)
 
 
 def unload(shell: Any) -> None:
@@ -38,3 +39,4 @@ def unload(shell: Any) -> None:
     magics.unregister(shell)
     watching.unregister(shell)
     session_magics.unregister(shell)
+    process_magics.unregister(shell)
