@@ -27,7 +27,7 @@ Json = dict[str, Any]
 
 _SUMMARY_CHARS = 60
 
-_EMPTY_BODIES: dict[str, Json] = {
+EMPTY_BODIES: dict[str, Json] = {
     # JupyterLab reads these without a look at `success`.
     "stackTrace": {"stackFrames": []},
     "scopes": {"scopes": []},
@@ -88,7 +88,7 @@ def failure_body(command: str, error: errors.NbdebugError) -> Json:
     text = sendable(str(error))
     details = {"id": error.id, "format": f"{text} {error.advice}".strip(), "showUser": True}
     details["variables"] = {"slug": error.slug}
-    return {**_EMPTY_BODIES.get(command, {}), "error": details}
+    return {**EMPTY_BODIES.get(command, {}), "error": details}
 
 
 def breakpoint_body(info: BreakpointInfo, source: Json | None = None) -> Json:

@@ -13,6 +13,7 @@ from nbdebug import errors
 from nbdebug.dap.messages import Json
 from nbdebug.dap.session import Session
 from nbdebug.dap.transport import Address, Connection, Listener, TcpAddress
+from nbdebug.engine import forks
 from nbdebug.engine.locks import hold, new_lock
 
 _ENTRY_LIMIT_S = 10.0
@@ -35,6 +36,7 @@ class Server:
         self._lock = new_lock()  # held for moments: guards who is the client
         self._listener = Listener(address, self._arrives)
         _servers.append(self)
+        forks.call_in_child(_forget_parent)
 
     @property
     def address(self) -> Address:
@@ -227,8 +229,3 @@ def _forget_parent() -> None:
     for server in _servers:
         server.forget()
     _servers.clear()
-
-
-# A hook can't be taken back, so there is one for all servers.
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_parent)

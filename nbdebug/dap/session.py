@@ -116,7 +116,7 @@ class Session:
         if "body" in reply:
             own["body"] = reply["body"]
         if not own["success"]:
-            own["body"] = {**_EMPTY_BODIES.get(command, {}), **(reply.get("body") or {})}
+            own["body"] = {**messages.EMPTY_BODIES.get(command, {}), **(reply.get("body") or {})}
         self.log.write("->", own)
         return own
 

@@ -9,6 +9,8 @@ from nbdebug import errors
 from nbdebug.kernel import magics, process_magics, session_magics, watching
 from nbdebug.kernel.debugger import KernelDebugger, debugger_of
 
+_MAGICS = (magics, watching, session_magics, process_magics)
+
 
 def load(shell: Any) -> None:
     """Put nbdebug into the shell's kernel; loading twice changes nothing.
@@ -23,10 +25,8 @@ def load(shell: Any) -> None:
         debugger_of(shell)
     except errors.NotStarted:
         KernelDebugger(shell).install()
-        magics.register(shell)
-        watching.register(shell)
-        session_magics.register(shell)
-        process_magics.register(shell)
+        for one in _MAGICS:
+            one.register(shell)
 
 
 def unload(shell: Any) -> None:
@@ -36,7 +36,5 @@ def unload(shell: Any) -> None:
     except errors.NotStarted:
         return
     debugger.remove()
-    magics.unregister(shell)
-    watching.unregister(shell)
-    session_magics.unregister(shell)
-    process_magics.unregister(shell)
+    for one in _MAGICS:
+        one.unregister(shell)
