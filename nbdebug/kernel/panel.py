@@ -124,7 +124,7 @@ class Panel:
 
         def replied(sent: Future[Json]) -> None:
             try:
-                settle(self._session.relayed(message, sent.result()))
+                settle(self._session.relayed(message, self._adapted(command, sent.result())))
             except errors.NbdebugError as error:
                 settle(self._session.refuse(message, error))
 
@@ -143,6 +143,13 @@ class Panel:
         answer.add_done_callback(cancel)
         session.request(command, arguments).add_done_callback(replied)
         return answer
+
+    def _adapted(self, command: str, reply: Json) -> Json:
+        """Return a reply as this front end reads it."""
+        found = (reply.get("body") or {}).get("variables")
+        if command != "variables" or not self._session.is_brief or not isinstance(found, list):
+            return reply
+        return {**reply, "body": {"variables": [m.brief_variable(one) for one in found]}}
 
     def _in_turn(self, message: Json, call: Callable[[], Json]) -> Future[Json]:
         """Have a request answered that takes several of another process's answers."""

@@ -111,7 +111,8 @@ class SessionMagics(Magics):
             parent = f" of {body['parent']}" if "parent" in body else ""
             pid = str(body.get("pid", ""))
             marker = "\N{RIGHTWARDS ARROW}" if body["current"] else ""
-            rows.append([marker, str(body["id"]), name, pid, body["kind"] + parent, body["state"]])
+            kind = "this notebook" if one is None else body["kind"] + parent
+            rows.append([marker, str(body["id"]), name, pid, kind, body["state"].rstrip(".")])
         return Table(["", "id", "session", "pid", "kind", "state"], rows)
 
     def _debug_script(self, line: str) -> None:
@@ -140,15 +141,35 @@ def _show_later(launched: Launched, shell: Any) -> None:
     """Let a program run, with its output in a display of this cell's, and don't wait."""
     session = launched.session
     display = LiveOutput(shell, session.title)
+    farewell = _Farewell(launched)
     session.start(_State(display))
-    session.tells_end = lambda was_current: None
     launched.on_output = display.add
     launched.on_end = lambda: display.say(
         "failed" if launched.exit_code else "ended",
-        launched.farewell.removeprefix(f"{session.title} "),
+        farewell.text().removeprefix(f"{session.title} "),
     )
     sessions.here.add(session)
     launched.begin()
+
+
+class _Farewell:
+    """The one line about a program's end and its session's, which come on two threads."""
+
+    def __init__(self, launched: Launched) -> None:
+        self._launched = launched
+        self._left = threading.Event()
+        self._was_current = False
+        launched.session.tells_end = self._session_ended
+
+    def text(self) -> str:
+        """Return the line without its full stop, once the program has ended."""
+        self._left.wait(_LEFT_S)
+        again = "; the kernel is the current session again" if self._was_current else ""
+        return f"{self._launched.farewell}{again}"
+
+    def _session_ended(self, was_current: bool) -> None:
+        self._was_current = was_current
+        self._left.set()
 
 
 class _State:
@@ -159,7 +180,7 @@ class _State:
 
     def event(self, name: str, body: Json) -> None:
         if name == "stopped":
-            self._display.say("stopped", body.get("description") or "stopped")
+            self._display.say("stopped", (body.get("description") or "stopped").rstrip("."))
         elif name == "continued":
             self._display.say("running", "running")
 
@@ -179,15 +200,13 @@ class _Waiting:
     def __init__(self, launched: Launched) -> None:
         self._launched = launched
         self._written: queue.Queue[tuple[str, str] | None] = queue.Queue(_QUEUED)
-        self._left = threading.Event()
-        self._was_current = False
+        self._farewell = _Farewell(launched)
         self._interrupts = 0
 
     def run(self) -> None:
         """Let the program run, and wait for its end."""
         launched = self._launched
         launched.session.passes_stops = True
-        launched.session.tells_end = self._session_ended
         launched.on_output = lambda stream, text: self._written.put((stream, text))
         launched.on_end = lambda: self._written.put(None)
         try:
@@ -199,9 +218,7 @@ class _Waiting:
             raise
         while self._write():
             pass
-        self._left.wait(_LEFT_S)
-        again = "; the kernel is the current session again" if self._was_current else ""
-        print(f"{launched.farewell}{again}.")
+        print(f"{self._farewell.text()}.")
         if self._interrupts:
             raise KeyboardInterrupt
 
@@ -219,10 +236,6 @@ class _Waiting:
                 self._launched.kill()
             return True
         return item is not None
-
-    def _session_ended(self, was_current: bool) -> None:
-        self._was_current = was_current
-        self._left.set()
 
 
 @dataclass(frozen=True, slots=True)
