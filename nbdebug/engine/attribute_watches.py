@@ -46,6 +46,11 @@ class AttributeWatches:
             return reason
         return PropertyWatch(self, target, frozenset(spec.accesses), tell)
 
+    def can_serve(self, target: Target) -> bool:
+        """True if the object's class may be swapped."""
+        owner = target.owner.get() if target.owner is not None else None
+        return isinstance(target, AttributeTarget) and classswap.why_not(owner) is None
+
 
 class PropertyWatch:
     """One attribute of one object: a Mechanism."""

@@ -21,6 +21,7 @@ from nbdebug.dap.messages import Json
 from nbdebug.dap.requests import REQUESTS, Request
 from nbdebug.dap.session import Session
 from nbdebug.engine import evaluate
+from nbdebug.engine.memory_targets import sized
 from nbdebug.engine.model import BreakpointInfo, FunctionTarget, Limits, Location, Stop
 from nbdebug.engine.watch_targets import Target, resolve
 from nbdebug.kernel import arguments as k
@@ -104,9 +105,11 @@ class KernelSession(Session):
             self.tell_sources()
         self.flush_output()
 
-    def idle_target(self, text: str) -> Target:
+    def idle_target(self, text: str, length: int | None = None) -> Target:
         """See Session: what is a name or attribute in the notebook, on the idle main thread."""
-        target: Target = self.on_main_thread(lambda: resolve(text, _idle_frame(self)))
+        target: Target = self.on_main_thread(
+            lambda: sized(resolve(text, _idle_frame(self)), None, length)
+        )
         return target
 
     # -- what runs on the main thread
