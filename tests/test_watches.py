@@ -12,7 +12,18 @@ from typing import Any
 import pytest
 from debuggee import Debuggee, debuggee_in
 from interpreters import ROOT
-from watch_corpus import LOCALS, NOT, PLACES, check_local, check_place, prepare, seen, watch
+from watch_corpus import (
+    GLOBALS,
+    LOCALS,
+    NOT,
+    PLACES,
+    check_global,
+    check_local,
+    check_place,
+    prepare,
+    seen,
+    watch,
+)
 
 from nbdebug import errors
 from nbdebug.engine import dictwatch
@@ -33,11 +44,21 @@ def test_each_change_of_a_local_is_told_once(program: Debuggee, case: str) -> No
     check_local(program, case)
 
 
-@pytest.mark.parametrize("way", [Way.SITES, Way.EXACT])
+@pytest.fixture(params=[Way.SITES, Way.EXACT])
+def way(request: pytest.FixtureRequest) -> Way:
+    if request.param is Way.EXACT and (reason := dictwatch.why_not()):
+        pytest.skip(f"{reason} Run `make setup`.")
+    found: Way = request.param
+    return found
+
+
+@pytest.mark.parametrize("case", GLOBALS)
+def test_each_change_of_a_global_is_told_once(program: Debuggee, case: str, way: Way) -> None:
+    check_global(program, case, way)
+
+
 @pytest.mark.parametrize("case", PLACES)
 def test_each_change_of_a_place_is_told_once(program: Debuggee, case: str, way: Way) -> None:
-    if way is Way.EXACT and (reason := dictwatch.why_not()):
-        pytest.skip(f"{reason} Run `make setup`.")
     check_place(program, case, way)
 
 
@@ -405,6 +426,33 @@ def program_frame(program: Debuggee) -> Any:
 
 
 # -- lifetime
+
+
+@pytest.mark.parametrize(
+    ("text", "source", "call"),
+    [
+        ("later:x", "def later():\n    x = 1  # @a\n    x = 2  # @b\n", "later()"),
+        ("program.later:x", "def later():\n    x = 1  # @a\n    x = 2  # @b\n", "later()"),
+        ("old:x", "def old():\n    x = 1  # @a\n    x = 2  # @b\n", "old()"),
+        (
+            "Later.run:x",
+            "class Later:\n    def run():\n        x = 1  # @a\n        x = 2  # @b\n",
+            "Later.run()",
+        ),
+    ],
+)
+def test_a_pending_local_is_watched_once_its_function_runs(
+    program: Debuggee, text: str, source: str, call: str
+) -> None:
+    prepare(program, "def old():\n    pass\n")
+    with pytest.raises(errors.UnknownVariable):
+        watch(program, text)
+    watched = watch(program, text, pending=True)
+    assert watched.info().state == "pending"
+    program.write(f"{source}def other():\n    x = 7\nother()\n{call}\n")
+    exec(compile(Path(program.path).read_text(), program.path, "exec"), program.namespace)
+    assert seen(program, watched) == [("a", NOT, "1"), ("b", "1", "2")]
+    assert watched.info().state == "watching"
 
 
 def test_a_watch_ends_with_its_object_and_keeps_nothing_alive(program: Debuggee) -> None:

@@ -20,11 +20,13 @@ from nbdebug.engine.checks import Hit, location_of
 from nbdebug.engine.exceptions import ExceptionStops
 from nbdebug.engine.model import StopReason
 from nbdebug.engine.monitor import DISABLE, Monitor
+from nbdebug.engine.quicksites import Front
 from nbdebug.engine.sources import is_top_level
 from nbdebug.engine.stepping import Stepper
 from nbdebug.engine.stops import Stops
 from nbdebug.engine.threads import Threads
 from nbdebug.engine.usercode import UserCode
+from nbdebug.engine.watch_checks import slot_of_value
 from nbdebug.engine.watch_sites import SiteCheck, joined_hit, merged
 from nbdebug.engine.watches import Watches
 
@@ -66,9 +68,13 @@ class Tracer:
 
     def callbacks(self) -> dict[int, Callable[..., Any]]:
         """Return event -> function for the monitor."""
+        on_instruction = self._make_on_instruction()
+        self._sites.front = Front(
+            self._monitor, on_instruction, self._stepper.steps, self._asked, slot_of_value()
+        )
         return {
             monitor.LINE: self._make_on_line(),
-            monitor.INSTRUCTION: self._make_on_instruction(),
+            monitor.INSTRUCTION: on_instruction,
             monitor.PY_START: self._make_on_start(),
             monitor.PY_RESUME: self._on_resume,
             monitor.PY_THROW: self._on_throw,

@@ -45,6 +45,8 @@ from nbdebug.engine.watch_targets import LocalTarget, NamespaceTarget, Target
 from nbdebug.engine.watch_values import MISSING, is_plain, text_of
 
 _STACK = 50
+_EVALUATED = "<nbdebug"
+"""How the file names begin of what the user evaluates at a stop: that he knows of."""
 _DIED = "the object that it watched has died"
 
 
@@ -96,9 +98,9 @@ class Watch:
         better, self._why_not = chosen(offers, target, spec, self._seen)
         if better is None:
             self._check_sites()
-        self.mechanism: Mechanism = better or SiteWatch(
-            target, accesses, table, self._seen, self._frame_ended
-        )
+        sites = SiteWatch(target, accesses, table, self._seen, self._frame_ended)
+        sites.condition = spec.condition
+        self.mechanism: Mechanism = better or sites
         self.mechanism.test = plain_test(spec.condition) if spec.condition else None
 
     def _check_sites(self) -> None:
@@ -117,7 +119,11 @@ class Watch:
         target, mechanism = self.target, self.mechanism
         value = target.read()
         state = f"ended: {self.why_ended}" if self.why_ended else "watching"
-        if not self.why_ended and value is MISSING and not isinstance(target, LocalTarget):
+        if isinstance(target, LocalTarget):
+            is_pending = target.is_pending
+        else:
+            is_pending = value is MISSING
+        if is_pending and not self.why_ended:
             state = "pending"
         sees = "; ".join(part for part in (mechanism.sees, target.note) if part)
         return WatchInfo(
@@ -230,7 +236,7 @@ class Watch:
         return None
 
     def _may_stop(self, frame: FrameType | None) -> bool:
-        if frame is None:
+        if frame is None or frame.f_code.co_filename.startswith(_EVALUATED):
             return False
         return self.spec.action is Action.STOP or (
             self.spec.action is Action.AUTO and self._reports.can_resume()
@@ -424,6 +430,7 @@ class Watches:
         """End every watch, and give back what they needed."""
         self.clear()
         self.exact.close()
+        self.table.close()
 
     # -- inside
 
