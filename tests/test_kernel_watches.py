@@ -176,7 +176,7 @@ def test_autoreload_is_told_of_as_the_writer_of_a_class_attribute(
 def test_an_exact_watch_names_the_writer_that_no_store_site_shows(kernel: Kernel) -> None:
     out(kernel, "x, n, d = 1, 2, {'k': 1}\n%watch x --exact\n%watch d['k']")
     listing = out(kernel, "%watch")
-    assert listing.count("dict watcher") == 2 and "exact" in listing
+    assert listing.count("dict watcher") == 4 and "exact" in listing
     assert "x changed: 1 -> 2 at cell" in out(kernel, "globals()['x'] = 2")
     assert "x changed: 2 -> 3 at" in out(kernel, "get_ipython().push({'x': 3})")
     assert "d['k'] changed: 1 -> 5 at cell" in out(kernel, "d.update(k=5)")

@@ -86,7 +86,8 @@ class PropertyWatch:
     @property
     def cost(self) -> str:
         """What it costs."""
-        return f"some 0.3 us for each access, and nothing for other objects. {classswap.NOTICE}"
+        what = "some 0.3 us for each access, and nothing for other objects"
+        return f"{what}; its type() is another class meanwhile"
 
     def arm(self) -> None:
         """Begin to see, from the value that is there now. Raises NotSupported."""

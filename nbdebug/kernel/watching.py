@@ -6,7 +6,6 @@ cell.
 
 import shlex
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -15,10 +14,10 @@ from IPython.core.magic import Magics, line_magic, magics_class
 
 from nbdebug import errors
 from nbdebug.dap.watching import WatchHandle, resolve_here
-from nbdebug.engine.watch_model import Access, Action, WatchEvent, WatchSpec, Way
-from nbdebug.engine.watches import Watch
+from nbdebug.engine.watch_model import Access, Action, WatchSpec, Way
 from nbdebug.kernel.debugger import KernelDebugger, debugger_of
 from nbdebug.kernel.tables import Table
+from nbdebug.kernel.watch_list import WatchList
 
 _ACTIONS = {"--stop": Action.STOP, "--log": Action.LOG, "--raise": Action.RAISE}
 _VALUES = ("--if", "--hits", "--on", "--thread", "--call", "--keep")
@@ -92,7 +91,7 @@ class WatchMagics(Magics):
         watches = self._debugger.session.engine.watches
         watches.look("the listing of watches")
         if not line:
-            return self._list(watches.every())
+            return WatchList([one.info() for one in watches.every()])
         text, options = _parse(line)
         if "--history" in options:
             if len(options) > 1:
@@ -106,7 +105,7 @@ class WatchMagics(Magics):
             pending="--pending" in options,
         )
         watch = watches.add(target, spec, where=self._here())
-        return self._list([watch])
+        return WatchList([watch.info()])
 
     def _here(self) -> str:
         path = self._debugger.cells.running()
@@ -155,43 +154,6 @@ class WatchMagics(Magics):
             "Nothing is watched.",
         )
 
-    def _list(self, watches: list[Watch]) -> Table:
-        headings = [
-            "id",
-            "watched",
-            "when",
-            "state",
-            "value",
-            "hits",
-            "last change",
-            "mechanism",
-            "sees",
-            "can't see",
-            "costs",
-            "note",
-        ]
-        rows = []
-        for watch in watches:
-            info = watch.info()
-            last = info.last
-            rows.append(
-                [
-                    str(info.id),
-                    info.text,
-                    _extras(info.spec),
-                    info.state,
-                    info.value,
-                    str(info.hits),
-                    _brief(last) if last is not None else "",
-                    info.mechanism,
-                    info.sees,
-                    info.cannot_see,
-                    info.cost,
-                    info.why_not,
-                ]
-            )
-        return Table(headings, rows, "Nothing is watched.")
-
 
 def _parse(line: str) -> tuple[str, dict[str, str]]:
     """Return what is watched, as it was written, and the options."""
@@ -238,30 +200,6 @@ def _way(options: dict[str, str]) -> Way:
     if len(wanted) > 1:
         raise _Usage("One of --exact and --sites can be asked for.")
     return wanted[0] if wanted else Way.AUTO
-
-
-def _extras(spec: WatchSpec) -> str:
-    parts = []
-    if spec.accesses != (Access.CHANGE,):
-        parts.append("on " + ", ".join(spec.accesses))
-    if spec.condition:
-        parts.append(f"if {spec.condition}")
-    if spec.hit_condition:
-        parts.append(f"hits {spec.hit_condition}")
-    if spec.thread:
-        parts.append(f"thread {spec.thread}")
-    if spec.action is not Action.AUTO:
-        parts.append(spec.action)
-    if spec.once:
-        parts.append("once")
-    if spec.way is not Way.AUTO:
-        parts.append(spec.way)
-    return ", ".join(parts)
-
-
-def _brief(event: WatchEvent) -> str:
-    clock = time.strftime("%H:%M:%S", time.localtime(event.time))
-    return f"{clock} {event.text}"
 
 
 def names() -> list[str]:
