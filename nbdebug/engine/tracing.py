@@ -169,21 +169,25 @@ class Tracer:
 
     def _make_on_instruction(self) -> Callable[[CodeType, int], Any]:
         # As above: this is what each write of a watched name costs.
-        checks, steps, asked = self._sites.checks, self._stepper.steps, self._asked
-        getframe, exact, due = sys._getframe, self._exact.live, self._deferred.due
+        latest, steps, asked = self._sites.latest, self._stepper.steps, self._asked
+        getframe, exact, look_up = sys._getframe, self._exact.live, self._sites.look_up
+        due = self._deferred.due
 
         def on_instruction(code: CodeType, offset: int) -> Any:
             if exact or due:
                 return self._at_written(code, offset, getframe(1))
+            known, checks = latest[0]
+            if known is not code:
+                checks = look_up(code)
             try:
-                check = checks[id(code)][offset]
+                check = checks[offset]
             except KeyError:  # disabled at once, unless a step or a pause wants it
                 return self._at_other_instruction(code, offset, getframe(1))
             try:
                 hit = check(2)
-                if hit is DISABLE:
-                    return self._at_other_instruction(code, offset, getframe(1))
                 if hit is not None or steps or asked:
+                    if hit is DISABLE:
+                        return self._at_other_instruction(code, offset, getframe(1))
                     self._at_instruction(getframe(1), hit)
             except RecursionError:
                 return None
