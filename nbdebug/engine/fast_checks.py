@@ -1,13 +1,16 @@
 """The checks after a store, while the value is plain: made as source, with the condition in it.
 
 Owns what each write of a watched name costs without the compiled part: one call, in which all that
-says no is decided. What isn't plain, or isn't there, is left to the careful check. Made on any
-thread; they run on the writer's.
+says no is decided, and for the hottest site not even that, for it stands in the callback itself.
+What isn't plain, or isn't there, is left to the careful check. Made on any thread; they run on the
+writer's.
 """
 
 import ast
 import builtins
 import functools
+from collections.abc import Callable
+from dataclasses import dataclass
 from types import CodeType
 from typing import Any
 
@@ -56,6 +59,62 @@ _TESTED = """
 """
 
 
+_HOT = """
+def on_instruction(code, offset):
+    if code is hot and offset == at and not (steps or asked or watch.is_careful):
+        try:
+{begin}
+            new = {read}
+            old = state.value
+            if new is old:
+                return None
+            cls = type(new)
+            if type(old) is cls and (
+                cls is int or cls is float or cls is str or cls is bool or new is None
+            ):
+                if (
+{unwanted}
+                ):
+                    state.value = new
+                    return None
+        except Exception:  # it isn't there, or the condition raised: found anew, and told
+            pass
+        except BaseException as error:
+            error.__traceback__ = None
+            raise
+    return python(code, offset, 1)
+"""
+_HOT_LOCAL = """
+            known, values, state = watch.cached
+            if getframe(1) is not known:
+                return python(code, offset, 1)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Hot:
+    """What the callback itself needs of a check, to make it without a call."""
+
+    source: str
+    names: dict[str, Any]
+
+
+def callback_for(
+    check: Any, code: CodeType, offset: int, names: dict[str, Any]
+) -> Callable[[CodeType, int], Any] | None:
+    """Return a callback that makes this check by itself, and asks ``python`` of all else.
+
+    ``names`` are ``python``, ``steps`` and ``asked``. None for a check that can't stand there.
+    """
+    hot = getattr(check, "hot", None)
+    if type(hot) is not Hot:
+        return None
+    namespace = {**hot.names, **names, "hot": code, "at": offset}
+    exec(_compiled(hot.source), namespace)
+    made: Callable[[CodeType, int], Any] = namespace["on_instruction"]
+    return made
+
+
 def check_of_place(read: str, condition: str | None, test: Test | None, **names: Any) -> Any:
     """Return a check of what the expression ``read`` yields, by these names."""
     return _made(_OF_PLACE, read, "getframe(depth)", condition, test, names)
@@ -74,13 +133,17 @@ def _made(
     test: Test | None,
     names: dict[str, Any],
 ) -> Any:
-    tested = ""
+    tested, unwanted = "", "is_same(old, new)"
     if condition is not None and test is not None:
-        tested = _TESTED.format(condition=condition if _fits(condition) else "test(old, new)")
+        wanted = condition if _fits(condition) else "test(old, new)"
+        tested, unwanted = _TESTED.format(condition=wanted), f"not (\n{wanted}\n)"
     source = head.format(read=read) + _DECIDE.format(tested=tested, frame=frame)
     namespace = {"__builtins__": builtins, "test": test, **names}
     exec(_compiled(source), namespace)
-    return namespace["check"]
+    check: Any = namespace["check"]
+    begin = _HOT_LOCAL if head is _OF_LOCAL else ""
+    check.hot = Hot(_HOT.format(begin=begin, read=read, unwanted=unwanted), namespace)
+    return check
 
 
 @functools.lru_cache(maxsize=100)

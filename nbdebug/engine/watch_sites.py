@@ -209,6 +209,15 @@ class SiteTable:
                 self.latest[0] = _NONE
         return found
 
+    def warm(self, check: SiteCheck, code: CodeType, offset: int) -> None:
+        """Have the callback itself make a check that is made often, where C doesn't."""
+        changes = self.changes
+        is_current = self.checks.get(id(code), _NO_CHECKS).get(offset) is check
+        if self.front is not None and is_current:
+            self.front.warm(check, code, offset)
+            if changes != self.changes:  # it may be another check by now
+                self.front.cool()
+
     def has_site(self, code: CodeType, offset: int) -> bool:
         """True if something is checked before this instruction."""
         return offset in self.checks.get(id(code), ())
@@ -262,6 +271,7 @@ class SiteTable:
         self._by_function.clear()
         self._everywhere = []
         self._following = 0
+        self._cool()
         self._want()
 
     # -- inside
@@ -326,6 +336,7 @@ class SiteTable:
             if key in self._armed:
                 self._forget(key)
                 self._monitor.disarm(code, PURPOSE)
+                self._cool()
             return
         ref = weakref.ref(code, lambda _: self._forget(key))
         armed = _Armed(ref, tuple(having))
@@ -343,7 +354,12 @@ class SiteTable:
             armed.quick = self.front.sites(code, quick.items())
         self.changes += 1
         self.latest[0] = _NONE
+        self._cool()
         self._monitor.arm(code, PURPOSE, self._mask(armed))
+
+    def _cool(self) -> None:
+        if self.front is not None:
+            self.front.cool()
 
     def _mask(self, armed: _Armed) -> int:
         ends = monitor.PY_RETURN | monitor.PY_YIELD if armed.followers else 0
