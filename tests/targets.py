@@ -43,6 +43,8 @@ BLOCKS_IN = {
     "asyncio_idle": (232, 281),
 }
 BLOCKED = tuple(BLOCKS_IN)
+COMPUTING = ("native", "native_for_a_while")
+"""Scenarios that are in C code once they have used some of the processor's time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,10 +168,22 @@ class Target:
     pid: int
 
     def finish(self) -> tuple[int, str, str]:
-        """End it in its own way; return its exit code, output and error output."""
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-        return self.result()
+        """End it in its own way; return its exit code, output and error output.
+
+        What a signal raises is lost where it comes in the middle of a script of ours, or of a
+        ``__del__``: then it is asked again.
+        """
+        deadline = time.monotonic() + LIMIT_S
+        while True:
+            if self.process.poll() is None:
+                self.process.send_signal(signal.SIGTERM)
+            try:
+                output, errors = self.process.communicate(timeout=2)
+            except subprocess.TimeoutExpired:
+                if time.monotonic() > deadline:
+                    raise
+            else:
+                return self.process.returncode, output, errors
 
     def result(self) -> tuple[int, str, str]:
         """Wait for its end; return its exit code, output and error output."""
@@ -237,6 +251,8 @@ def start(
         raise AssertionError(f"{scenario} on {python.path} didn't start")
     if scenario in BLOCKS_IN:
         wait_until_blocked(target.pid, BLOCKS_IN[scenario])
+    if scenario in COMPUTING:
+        wait_for_ticks(target.pid, ticks_of(target.pid) + 5)
     return target
 
 
@@ -249,6 +265,20 @@ def wait_until_blocked(pid: int, calls: Sequence[int]) -> None:
             return
         time.sleep(0.001)
     raise AssertionError(f"{pid} doesn't block: {words}")
+
+
+def ticks_of(pid: int) -> int:
+    """Return how much of the processor's time a process has used, in clock ticks."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
+def wait_for_ticks(pid: int, ticks: int) -> None:
+    """Return when a process has used so much of the processor's time."""
+    deadline = time.monotonic() + LIMIT_S
+    while ticks_of(pid) < ticks:
+        assert time.monotonic() < deadline, f"{pid} computes nothing"
+        time.sleep(0.001)
 
 
 def state_of(pid: int) -> str:
@@ -278,3 +308,11 @@ def children_of(pid: int) -> list[int]:
     except OSError:
         return []
     return [one for child in found for one in [*children_of(child), child]]
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    """Return when something is so; fail if it never is."""
+    deadline = time.monotonic() + LIMIT_S
+    while not is_so():
+        assert time.monotonic() < deadline, "it never came about"
+        time.sleep(0.001)

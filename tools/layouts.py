@@ -38,7 +38,13 @@ runtime_state (_PyRuntimeState) 3.9-: size=sizeof finalizing=_finalizing
 runtime_state (_PyRuntimeState) 3.8-3.8: size=sizeof finalizing
     interpreters_head=interpreters.head
 runtime_state (_PyRuntimeState) 3.8-3.11: gil=ceval.gil
+runtime_state (_PyRuntimeState) 3.12-: interpreters_main=interpreters.main
+    pending_calls=ceval.pending_mainthread
+pending_calls (struct _pending_calls) 3.12-3.12: lock npending=calls_to_do calls first next=last
+pending_calls (struct _pending_calls) 3.13-: lock=mutex npending max calls first next
 interpreter_state (PyInterpreterState): size=sizeof id next
+interpreter_state (PyInterpreterState) 3.12-3.12: eval_breaker=ceval.eval_breaker
+interpreter_state (PyInterpreterState) 3.13-: threads_main=threads.main
 interpreter_state (PyInterpreterState) 3.8-3.10: threads_head=tstate_head
 interpreter_state (PyInterpreterState) 3.11-: threads_head=threads.head
 interpreter_state (PyInterpreterState) 3.8-3.11: imports_modules=modules
@@ -51,9 +57,10 @@ thread_state (PyThreadState) 3.11-3.12: cframe datastack_chunk datastack_top
     native_thread_id
 thread_state (PyThreadState) 3.13-: current_frame datastack_chunk datastack_top
     native_thread_id
+thread_state (PyThreadState) 3.13-: eval_breaker
 cframe (_PyCFrame) 3.11-3.12: current_frame
-frame_object (PyFrameObject) 3.8-3.10: size=sizeof f_back f_code f_lasti f_lineno f_globals
-    f_localsplus
+frame_object (PyFrameObject) 3.8-3.10: size=sizeof f_back f_code f_lasti f_globals f_builtins
+    f_locals f_localsplus
 frame_object (PyFrameObject) 3.11-: f_frame
 interpreter_frame (struct _PyInterpreterFrame) 3.11-: size=sizeof previous f_globals f_builtins
     f_locals localsplus owner
@@ -108,6 +115,7 @@ member_def (PyMemberDef): size=sizeof name type offset
 gen_object (PyGenObject) 3.8-3.10: gi_frame
 gen_object (PyGenObject) 3.11-: gi_iframe gi_frame_state
 gen_object (PyGenObject): gi_name gi_qualname
+exception_object (PyBaseExceptionObject): args dict
 weakref_object (PyWeakReference): wr_object
 slice_object (PySliceObject): start stop step
 """

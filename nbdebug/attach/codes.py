@@ -29,7 +29,7 @@ class Code:
     name: str
     file: str
     first_line: int
-    argument_count: int
+    flags: int  # CO_OPTIMIZED and so on
     table: bytes
     mark: bytes  # what of its head tells whether it is still the same object
     heads: tuple[int, ...]  # addresses of what names its locals
@@ -47,8 +47,7 @@ class Codes:
         self._known: dict[int, Code] = {}
         self._offsets = objects.offsets
         self._version = objects.version
-        names = ["filename", "name", "firstlineno", "linetable", "argcount", "kwonlyargcount"]
-        names.append("flags")
+        names = ["filename", "name", "firstlineno", "linetable", "flags"]
         self._heads = ["varnames", "cellvars", "freevars"]
         if self._version >= (3, 11):
             self._heads = ["localsplusnames", "localspluskinds"]
@@ -118,16 +117,13 @@ class Codes:
         table, size = self._objects.data(self._word(head, "linetable"), _TABLE_LIMIT)
         if size > _TABLE_LIMIT:
             raise Unreadable("a table of lines without an end")
-        flags = self._number(head, "flags")
-        arguments = self._number(head, "argcount") + self._number(head, "kwonlyargcount")
-        arguments += bool(flags & 4) + bool(flags & 8)  # *args, **kwargs
         return Code(
             address,
             function,
             name,
             file,
             self._number(head, "firstlineno"),
-            arguments,
+            self._number(head, "flags"),
             table,
             head[self._mark],
             tuple(self._word(head, name) for name in self._heads),
@@ -170,7 +166,7 @@ class Codes:
         )
 
 
-_NUMBERS = ("firstlineno", "argcount", "kwonlyargcount", "flags")
+_NUMBERS = ("firstlineno", "flags")
 
 
 def _spans(table: bytes, first: int, version: tuple[int, int]) -> list[tuple[int, int | None]]:

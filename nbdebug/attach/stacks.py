@@ -48,7 +48,8 @@ class ThreadStack:
     frames: tuple[Frame, ...]
     has_gil: bool
     problem: str = ""  # why there are no frames, or not all
-    address: int = 0
+    address: int = 0  # of its PyThreadState
+    interpreter_address: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,8 @@ class _Thread:
     head: bytes
     chain: Chain = field(default_factory=Chain)
     is_proved: bool = False
-    watched: Watched | None = None
+    stamp: Stamp | None = None  # of its GIL, when its frames were read
+    watched: Watched | None = None  # the thread itself, where it is the GIL's holder
 
 
 class Stacks:
@@ -91,6 +93,7 @@ class Stacks:
         self._runtime = runtime
         self._codes = Codes(memory, objects)
         self._known: list[tuple[int, _Interpreter]] = []
+        self._last: list[_Thread] = []
         known = runtime.offsets
         self._frames = frames_of(memory, known)
         names = ["next", "interp", "thread_id"]
@@ -139,6 +142,7 @@ class Stacks:
             if not thread.is_proved:
                 thread.chain = Chain(problem=_FAST)
         found = [done.get(thread.address, thread) for thread in threads]
+        self._last = [] if is_frozen else found
         return Snapshot(
             self._runtime.pid,
             self._runtime.release,
@@ -147,6 +151,20 @@ class Stacks:
             self._runtime.is_finalizing(self._memory),
             is_frozen,
         )
+
+    def has_run(self) -> set[int]:
+        """Return those of the threads of the last look that may have run since: addresses."""
+        gils = {t.interpreter.gil.place: t.interpreter.gil for t in self._last}
+        now = self._stamps(gils) if gils else {}
+        found = set()
+        for thread in self._last:
+            stamp, was = now[thread.interpreter.gil.place], thread.stamp
+            is_same = was is not None and _stood_still(was, stamp)
+            if stamp.holder == thread.address:
+                is_same = is_same and thread.watched is not None and thread.watched.has_not_run()
+            if not is_same:
+                found.add(thread.address)
+        return found
 
     # -- interpreters and threads
 
@@ -240,6 +258,7 @@ class Stacks:
         for thread, chain in zip(threads, chains, strict=True):
             place = thread.interpreter.gil.place
             thread.chain = chain
+            thread.stamp, thread.watched = after[place], runners.get(thread.address)
             thread.interpreter.stamp = after[place]
             if thread.address == after[place].holder:
                 is_same = before[place].holder == after[place].holder
@@ -281,6 +300,7 @@ class Stacks:
             stamp is not None and stamp.is_locked and stamp.holder == thread.address,
             thread.chain.problem,
             thread.address,
+            thread.interpreter.address,
         )
 
     def _frame(self, raw: RawFrame, codes: dict[int, Code], with_slots: bool) -> Frame:

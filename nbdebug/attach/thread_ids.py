@@ -22,15 +22,19 @@ class ThreadIds:
     def __init__(self, pid: int, memory: Memory) -> None:
         self._pid = pid
         self._memory = memory
+        self._tasks: set[int] = set()
         self._inner: dict[int, int] | None = None
 
     def find(self, native: int, ident: int) -> int:
         """Return the id; ``native`` as Python keeps it or 0, ``ident`` is pthread_self(); or 0."""
-        for candidate in (native, *self._by_structure(ident)):
-            if candidate and os.path.exists(f"/proc/{self._pid}/task/{candidate}"):
+        candidates = (native, *self._by_structure(ident))
+        if not self._tasks.intersection(candidates):
+            self._tasks = {int(name) for name in _names(f"/proc/{self._pid}/task")}
+        for candidate in candidates:
+            if candidate in self._tasks:
                 return candidate
         inner = self._of_namespace()
-        for candidate in (native, *self._by_structure(ident)):
+        for candidate in candidates:
             if candidate in inner:
                 return inner[candidate]
         return 0

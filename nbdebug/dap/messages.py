@@ -27,6 +27,15 @@ Json = dict[str, Any]
 
 _SUMMARY_CHARS = 60
 
+EMPTY_BODIES: dict[str, Json] = {
+    # JupyterLab reads these without a look at `success`.
+    "stackTrace": {"stackFrames": []},
+    "scopes": {"scopes": []},
+    "variables": {"variables": []},
+    "setBreakpoints": {"breakpoints": []},
+    "modules": {"modules": []},
+}
+
 
 _CONDITION = (
     "Classes, an expression of `exception`, or both: `KeyError, pkg.Error if exception.args`."
@@ -72,6 +81,14 @@ def sendable(text: str) -> str:
 def without_nones(body: Json) -> Json:
     """Return ``body`` without the keys whose value is None: DAP's optional properties."""
     return {key: value for key, value in body.items() if value is not None}
+
+
+def failure_body(command: str, error: errors.NbdebugError) -> Json:
+    """Return the body of the reply that says why a request failed."""
+    text = sendable(str(error))
+    details = {"id": error.id, "format": f"{text} {error.advice}".strip(), "showUser": True}
+    details["variables"] = {"slug": error.slug}
+    return {**EMPTY_BODIES.get(command, {}), "error": details}
 
 
 def breakpoint_body(info: BreakpointInfo, source: Json | None = None) -> Json:

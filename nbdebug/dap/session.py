@@ -27,15 +27,6 @@ from nbdebug.engine.model import BreakpointInfo, Limits, Location, Stop
 from nbdebug.engine.watch_model import WatchInfo
 from nbdebug.engine.watch_targets import Target, resolve
 
-_EMPTY_BODIES: dict[str, Json] = {
-    # JupyterLab reads these without a look at `success`.
-    "stackTrace": {"stackFrames": []},
-    "scopes": {"scopes": []},
-    "variables": {"variables": []},
-    "setBreakpoints": {"breakpoints": []},
-    "modules": {"modules": []},
-}
-
 _REMEMBERED_TARGETS = 100
 
 
@@ -125,7 +116,7 @@ class Session:
         if "body" in reply:
             own["body"] = reply["body"]
         if not own["success"]:
-            own["body"] = {**_EMPTY_BODIES.get(command, {}), **(reply.get("body") or {})}
+            own["body"] = {**messages.EMPTY_BODIES.get(command, {}), **(reply.get("body") or {})}
         self.log.write("->", own)
         return own
 
@@ -166,11 +157,8 @@ class Session:
 
     def _failure(self, sequence: int, command: str, error: errors.NbdebugError) -> Json:
         reply = self._reply(sequence, command, False)
-        text = messages.sendable(str(error))
-        reply["message"] = text
-        details = {"id": error.id, "format": f"{text} {error.advice}".strip(), "showUser": True}
-        details["variables"] = {"slug": error.slug}
-        reply["body"] = {**_EMPTY_BODIES.get(command, {}), "error": details}
+        reply["message"] = messages.sendable(str(error))
+        reply["body"] = messages.failure_body(command, error)
         return reply
 
     # -- life, used by the request table

@@ -5,6 +5,7 @@ thread that runs the cell.
 """
 
 import os
+import re
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +14,8 @@ from IPython.core.magic import Magics, line_magic, magics_class
 
 from nbdebug import errors
 from nbdebug._version import __version__
+from nbdebug.attach import reports
+from nbdebug.attach.reports import Report
 from nbdebug.dap import breakpoint_text
 from nbdebug.dap.points import RemoteBreakpoints, remote_stacks, remote_tasks
 from nbdebug.dap.remote import RemoteSession
@@ -32,6 +35,7 @@ from nbdebug.kernel.debugger import KernelDebugger, debugger_of
 from nbdebug.kernel.tables import Table
 
 _VERBS = ("clear", "enable", "disable", "list")
+_OTHER = re.compile(r"(\d+)((?:\s+\S+)*)$")
 _PLACE_CHARS = 60
 _VALUE_CHARS = 80
 _LINE_CHARS = 1000
@@ -64,15 +68,18 @@ class NbdebugMagics(Magics):
         return self._answer(lambda: self._bp(line.strip()))
 
     @line_magic
-    def stack(self, line: str) -> Table | None:
+    def stack(self, line: str) -> Table | Report | None:
         """Show the stack of the stopped thread, or those of all threads while nothing is stopped.
 
         %stack              the stopped thread's stack, or all threads'
         %stack all          all threads' stacks
         %stack tasks        the asyncio tasks: where each waits, for what, and who waits for it
         %stack --pid 4711   of the session with this process, where it isn't the current one
+        %stack 4711         of another Python process, read from its memory; nothing runs in it
+        %stack 4711 --locals    with the variables of each frame
+        %stack 4711 --freeze    its threads are held still for some milliseconds meanwhile
         """
-        return self._answer(lambda: self._stack(line.strip()))
+        return self._answer(lambda: self._stack_in(line.strip()))
 
     @line_magic
     def postmortem(self, line: str) -> Table | None:
@@ -96,7 +103,7 @@ class NbdebugMagics(Magics):
 
     # -- inside
 
-    def _answer(self, run: Callable[[], Table | None]) -> Table | None:
+    def _answer[T](self, run: Callable[[], T]) -> T | None:
         try:
             return run()
         except errors.NbdebugError as error:
@@ -165,6 +172,10 @@ class NbdebugMagics(Magics):
             else f"{target.path}:{line}"
         )
 
+    def _stack_in(self, line: str) -> Table | Report:
+        match = _OTHER.match(line)
+        return self._stack(line) if match is None else self._stack_of(int(match[1]), match[2])
+
     def _stack(self, line: str) -> Table:
         line, session = chosen(line)
         if line not in ("", "all", "tasks"):
@@ -188,6 +199,18 @@ class NbdebugMagics(Magics):
                 path = "this cell" if self._debugger.cells.is_cell(frame.path) else frame.path
                 rows.append([name, frame.name, f"{path}:{frame.line}"])
         return Table(["thread", "function", "place"], rows, "No thread runs code of yours.")
+
+    def _stack_of(self, pid: int, rest: str) -> Report:
+        options = rest.split()
+        unknown = set(options) - {"--locals", "--freeze", "--native"}
+        if unknown:
+            raise errors.UsageError(f"`%stack` doesn't know `{min(unknown)}`.")
+        return reports.stacks(
+            pid,
+            with_locals="--locals" in options,
+            freeze="--freeze" in options,
+            is_native="--native" in options,
+        )
 
     def _postmortem(self, line: str) -> Table | None:
         if line:

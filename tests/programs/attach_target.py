@@ -235,13 +235,13 @@ def exits():
 
 def slow_exit():
     """The interpreter is finalizing for as long as standard input is open."""
-    import atexit
-    import weakref
+    descriptor = int(os.environ.pop("TARGET_READY"))
 
     class Last:
-        def __del__(self):
-            ready()
-            os.read(0, 1)
+        def __del__(self, write=os.write, close=os.close, read=os.read):
+            write(descriptor, b"ready\n")
+            close(descriptor)
+            read(0, 1)
 
     sys.last_thing = Last()
     sys.exit(0)
