@@ -49,6 +49,8 @@ class RemoteSession:
         """True where its debuggee is to end when this process does, not to run on."""
         self.passes_stops = False
         """True where a stop that nobody could end, as no debugger is open, is to be passed."""
+        self.is_driven = False
+        """True where a program acts on its stops, so that nobody need be told of them."""
         self.tells_end: Callable[[bool], None] | None = None
         """Called at its end, with whether it was current, where its owner tells of that itself."""
         self.capabilities: Json = {}

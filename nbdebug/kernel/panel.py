@@ -260,7 +260,9 @@ class Panel:
             session.tells_end(was_current)
         elif not session.was_closed:
             again = "; the kernel is the current session again" if was_current else ""
-            self._session.notice(f"{session.title} has ended{again}.")
+            code = session.exit_code
+            how = "" if code is None else f" with exit code {code}"
+            self._session.notice(f"{session.title} has ended{how}{again}.")
 
     @property
     def _is_open(self) -> bool:
@@ -277,15 +279,14 @@ class Panel:
             self._session.notice(f"{session.title} has stopped, and is the current session.")
             sessions.here.switch(session)
         elif name == "stopped":
-            why = body.get("description", "")
-            self._session.notice(
-                f"{session.title} has stopped, too: {why}. `%session {session.id}` shows it."
-            )
+            why = str(body.get("description") or "stopped").rstrip(".")
+            self._session.notice(f"{session.title}: {why}. `%session {session.id}` shows it.")
 
     def _stopped_unseen(self, session: RemoteSession, body: Json) -> None:
-        said = f"{body.get('description', 'a stop')}"
+        said = str(body.get("description") or "a stop").rstrip(".")
         if not session.passes:
-            self._session.notice(f"{session.title} has stopped: {said}. Press the bug to see it.")
+            if not session.is_driven:
+                self._session.notice(f"{session.title}: {said}. Press the bug to see it.")
             return
         session.request("continue", {"threadId": body.get("threadId", 1)})
         key = session.id, tuple(body.get("hitBreakpointIds") or ())
