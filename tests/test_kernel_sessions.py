@@ -343,6 +343,28 @@ def test_the_panels_exception_filters_hold_in_a_script(panel: Kernel, tmp_path: 
     assert "ZeroDivisionError" in output and "ended with exit code 1" in output
 
 
+def test_what_a_script_logs_is_shown_where_it_prints(kernel: Kernel, program: str) -> None:
+    place = f"{program}:{line_of(PROGRAM, 'add')}"
+    reply = kernel.run(f"%debug_script --break \"--log 'n={{{{n}}}}' {place}\" program.py")
+    assert [f"n={n}" in reply["output"] for n in range(3)] == [True] * 3, reply
+    assert "no debugger is open" not in reply["output"]
+
+
+def test_a_script_that_runs_is_paused_by_the_panel(panel: Kernel, endless: str) -> None:
+    pid = launch(panel, endless)
+    since = len(panel.events)
+    panel.ask("pause", threadId=1)
+    assert until_stopped(panel, since)["reason"] == "pause"
+    assert panel.frames()[0]["source"]["path"] == endless
+    end(panel, pid)
+
+
+def test_much_output_comes_whole(kernel: Kernel, tmp_path: Path) -> None:
+    (tmp_path / "loud.py").write_text("for n in range(20_000): print('line', n)\n")
+    output = kernel.run(f"%debug_script {tmp_path / 'loud.py'}")["output"]
+    assert output.count("\n") == 20_001 and "line 19999\n" in output
+
+
 def test_a_watch_set_before_stops_at_the_write(panel: Kernel, program: str) -> None:
     since = len(panel.events)
     panel.send_cell("%debug_script --watch \"total --if 'new == 3'\" program.py")

@@ -28,6 +28,7 @@ class LaunchedSession(Session):
         self._launched = launched
         launched.on_output = lambda stream, text: self.printed(text)
         launched.session.is_driven = True
+        launched.session.on_console = self.printed
         super().__init__(launched.session, None, timeout_s)
 
     @property

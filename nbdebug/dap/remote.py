@@ -51,6 +51,8 @@ class RemoteSession:
         """True where a stop that nobody could end, as no debugger is open, is to be passed."""
         self.is_driven = False
         """True where a program acts on its stops, so that nobody need be told of them."""
+        self.on_console: Callable[[str], None] | None = None
+        """Shows what breakpoints and watches log there, where its owner does that itself."""
         self.tells_end: Callable[[bool], None] | None = None
         """Called at its end, with whether it was current, where its owner tells of that itself."""
         self.capabilities: Json = {}
@@ -209,6 +211,7 @@ class RemoteSession:
 
         if hold(self._lock, end):
             self._tell(lambda receiver: receiver.lost(why))
+            self._link.close()
 
     def _moved(self, done: Future[Json], before: Json, arguments: Json) -> None:
         """Take note that a thread runs on, where the debuggee's answer alone tells it."""

@@ -39,6 +39,8 @@ _OF_KERNEL = frozenset(
 _OF_NOTEBOOK = frozenset(("richInspectVariables", "copyToGlobals"))
 _TOLD = frozenset(("stopped", "continued", "breakpoint", "invalidated", "loadedSource"))
 """The events that speak of one session's state: only those of the current one are told."""
+_SAID = frozenset(("console", "important"))
+"""The categories of output that are the debugger's words, not the program's."""
 _LISTING_S = 2.0
 _MORE_S = 5.0
 """What a reply may take beyond the limit of an evaluation."""
@@ -270,7 +272,9 @@ class Panel:
         return self._session.is_attached and not self._session.is_taken
 
     def _told(self, session: RemoteSession, name: str, body: Json) -> None:
-        if name == "stopped" and not self._is_open:
+        if name == "output":
+            self._logged(session, body)
+        elif name == "stopped" and not self._is_open:
             self._stopped_unseen(session, body)
         elif sessions.here.current is session:
             if name in _TOLD and self._is_open:
@@ -281,6 +285,17 @@ class Panel:
         elif name == "stopped":
             why = str(body.get("description") or "stopped").rstrip(".")
             self._session.notice(f"{session.title}: {why}. `%session {session.id}` shows it.")
+
+    def _logged(self, session: RemoteSession, body: Json) -> None:
+        """Show log messages and notices, as the kernel's own are shown."""
+        if body.get("category", "console") not in _SAID:
+            return
+        if session.on_console is not None:
+            session.on_console(str(body.get("output", "")))
+        elif self._session.shows_output_events:
+            self._session.emit_of_any("output", body)
+        else:
+            self._session.write(str(body.get("output", "")))
 
     def _stopped_unseen(self, session: RemoteSession, body: Json) -> None:
         said = str(body.get("description") or "a stop").rstrip(".")
