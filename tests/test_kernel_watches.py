@@ -114,8 +114,12 @@ def test_bad_input_says_what_is_wrong(kernel: Kernel, line: str, said: str) -> N
     assert out(kernel, "%watch") == "Nothing is watched."
 
 
-def test_a_cell_that_is_run_again_is_watched_again(kernel: Kernel) -> None:
-    out(kernel, "x = 0\n%watch x --log\n" + FIT)
+WAYS = pytest.mark.parametrize("way", ["--sites", "--exact"])
+
+
+@WAYS
+def test_a_cell_that_is_run_again_is_watched_again(kernel: Kernel, way: str) -> None:
+    out(kernel, f"x = 0\n%watch x --log {way}\n" + FIT)
     out(kernel, "%watch fit:i --log")
     first = out(kernel, FIT + "z = fit(1)")
     again = out(kernel, FIT + "z = fit(1)")
@@ -126,12 +130,14 @@ def test_a_cell_that_is_run_again_is_watched_again(kernel: Kernel) -> None:
     assert len(edited.splitlines()) == 3 and "line 5" in edited
 
 
-def test_a_reloaded_module_is_watched_on(kernel: Kernel, tmp_path: Path) -> None:
+@WAYS
+def test_a_reloaded_module_is_watched_on(kernel: Kernel, tmp_path: Path, way: str) -> None:
     (tmp_path / "shaky.py").write_text(
         "rate = 1\ndef set(value):\n    global rate\n    rate = value\n"
     )
-    out(kernel, f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import shaky, importlib")
-    out(kernel, "%watch shaky.rate")
+    out(kernel, "import sys; sys.modules.pop('shaky', None)")
+    out(kernel, f"sys.path.insert(0, {str(tmp_path)!r}); import shaky, importlib")
+    out(kernel, f"%watch shaky.rate {way}")
     assert "shaky.rate changed: 1 -> 2" in out(kernel, "shaky.set(2)")
     assert "shaky.rate changed: 2 -> 3 at cell" in out(kernel, "shaky.rate = 3")
     assert "shaky.rate changed: 3 -> 1 at shaky.py line 1" in out(
@@ -150,6 +156,29 @@ def test_autoreload_keeps_a_watch(kernel: Kernel, tmp_path: Path) -> None:
     file.write_text("# more\n\ndef work(n):\n    total = n + 50\n    return total\n")
     assert "<not there> -> 51 at drifting.py line" in out(kernel, "_ = drifting.work(1)")
     out(kernel, "%autoreload 0\n%unwatch --all")
+
+
+def test_autoreload_is_told_of_as_the_writer_of_a_class_attribute(
+    kernel: Kernel, tmp_path: Path
+) -> None:
+    file = tmp_path / "shifting.py"
+    file.write_text("class Config:\n    rate = 1\n")
+    out(kernel, f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import shifting")
+    out(kernel, "%load_ext autoreload\n%autoreload 2\nConfig = shifting.Config")
+    out(kernel, "%watch Config.rate --log --exact")
+    file.write_text("# more\nclass Config:\n    rate = 50\n")
+    assert "Config.rate changed: 1 -> 50 at" in out(kernel, "_ = shifting")
+    out(kernel, "%autoreload 0\n%unwatch --all")
+
+
+def test_an_exact_watch_names_the_writer_that_no_store_site_shows(kernel: Kernel) -> None:
+    out(kernel, "x, n, d = 1, 2, {'k': 1}\n%watch x --exact\n%watch d['k']")
+    listing = out(kernel, "%watch")
+    assert listing.count("dict watcher") == 2 and "exact" in listing
+    assert "x changed: 1 -> 2 at cell" in out(kernel, "globals()['x'] = 2")
+    assert "x changed: 2 -> 3 at" in out(kernel, "get_ipython().push({'x': 3})")
+    assert "d['k'] changed: 1 -> 5 at cell" in out(kernel, "d.update(k=5)")
+    out(kernel, "%unwatch --all")
 
 
 # -- a debug client

@@ -151,11 +151,13 @@ def _find(code: CodeType) -> CodeSites:
             if _ends_except(instructions, index, name):
                 ends_of_except.append(one.offset)
                 site = Site(start, _bounds(instructions, index + 1)[1], line)
-            elif _is_borrowed(one, name, borrowed) or _ends_except(instructions, index - 1, name):
+            elif (kind is Kind.LOCAL and _is_borrowed(one, name, borrowed)) or _ends_except(
+                instructions, index - 1, name
+            ):
                 continue
             found.writes.setdefault((kind, name), []).append(site)
         for kind, name in _read(one):
-            if not _is_borrowed(one, name, borrowed):
+            if kind is not Kind.LOCAL or not _is_borrowed(one, name, borrowed):
                 found.reads.setdefault((kind, name), []).append(site)
     return replace(found, ends_of_except=frozenset(ends_of_except))
 

@@ -45,6 +45,8 @@ from nbdebug.engine.watch_targets import LocalTarget, NamespaceTarget, Target
 from nbdebug.engine.watch_values import MISSING, is_plain, text_of
 
 _STACK = 50
+_EVALUATED = "<nbdebug"
+"""How the file names begin of what the user evaluates at a stop: that he knows of."""
 _DIED = "the object that it watched has died"
 
 
@@ -234,7 +236,7 @@ class Watch:
         return None
 
     def _may_stop(self, frame: FrameType | None) -> bool:
-        if frame is None:
+        if frame is None or frame.f_code.co_filename.startswith(_EVALUATED):
             return False
         return self.spec.action is Action.STOP or (
             self.spec.action is Action.AUTO and self._reports.can_resume()
