@@ -65,6 +65,10 @@ class KernelSession(Session):
         """Print one line of ours in the output of the cell that runs, or ran last."""
         print(m.sendable(f"nbdebug: {text}"), file=self._stderr)
 
+    def write(self, text: str) -> None:
+        """Write into the output of the cell that runs, or ran last."""
+        self._ordered.write(m.sendable(text))
+
     def attach(self, stop_on_entry: bool = False) -> None:
         """See Session."""
         super().attach(stop_on_entry)
