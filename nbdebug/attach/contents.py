@@ -137,35 +137,28 @@ class Contents:
         return self.named_items(dictionary) if dictionary else []
 
     def attribute_of_each(self, addresses: list[int], name: str) -> list[int]:
-        """Return what instances of one class have under a name, 0 for one that has nothing.
+        """Return what instances have under a name, 0 for one that has nothing.
 
-        The instances are read together, where they keep their attributes without a dictionary.
+        Those of one class that keep their attributes without a dictionary are read together.
         """
-        if not addresses:
-            return []
-        classes = {self._objects.type_of(address).address for address in addresses[:1]}
-        cls = self._objects.type_at(classes.pop())
-        index = self._inline_index(cls, name)
-        found = [0] * len(addresses)
-        if index is not None:
-            at = self._offsets["dict_values.values"] + 8 * index
-            size = cls.basic_size + at + 8
-            reads = self._memory.read_many([(one - 24, 24 + size) for one in addresses])
-            for number, data in enumerate(reads):
-                if data is None or struct.unpack_from("<Q", data)[0]:
-                    continue  # it has a dictionary
-                kind = struct.unpack_from("<Q", data, 24 + self._offsets["pyobject.ob_type"])[0]
-                is_valid = data[24 + cls.basic_size + self._offsets["dict_values.valid"]]
-                if kind == cls.address and is_valid:
-                    (found[number],) = struct.unpack_from("<Q", data, 24 + cls.basic_size + at)
-        for number, address in enumerate(addresses):
-            if not found[number]:
+        found = dict.fromkeys(addresses, 0)
+        at = self._offsets["pyobject.ob_type"]
+        words = self._memory.read_many([(address + at, 8) for address in addresses])
+        groups: dict[bytes, list[int]] = {}
+        for address, word in zip(addresses, words, strict=True):
+            if word is not None:
+                groups.setdefault(word, []).append(address)
+        for word, group in groups.items():
+            cls = self._objects.type_at(int.from_bytes(word, "little"))
+            found |= self._inline_values(cls, group, name)
+        for address, value in found.items():
+            if not value:
                 try:
                     items = self.instance_items(address, self._objects.type_of(address))
-                    found[number] = dict(items).get(name, 0)
+                    found[address] = dict(items).get(name, 0)
                 except Unreadable:
                     continue
-        return found
+        return list(found.values())
 
     def named_items(self, dictionary: int) -> list[tuple[str, int]]:
         """Return what a dictionary holds under keys that are strings."""
@@ -267,16 +260,25 @@ class Contents:
             if name is not None and index < len(words) and words[index]
         ]
 
-    def _inline_index(self, cls: Type, name: str) -> int | None:
-        """Return where instances of a class keep an attribute, of those that they keep inline."""
+    def _inline_values(self, cls: Type, addresses: list[int], name: str) -> dict[int, int]:
+        """Return what instances of a class keep inline under a name, without those that don't."""
         if self._version < (3, 13) or not cls.flags & INLINE_VALUES:
-            return None
+            return {}
         cached = self._memory.word(cls.address + self._offsets["heap_type_object.ht_cached_keys"])
         keys = [(index, key) for index, key, _ in self._entries(cached) if key] if cached else []
         names = self._objects.names([key for _, key in keys])
-        return next(
-            (index for (index, _), one in zip(keys, names, strict=True) if one == name), None
-        )
+        index = next((i for (i, _), one in zip(keys, names, strict=True) if one == name), None)
+        if index is None:
+            return {}
+        values = 24 + cls.basic_size  # before the object lies the address of its dictionary
+        at = values + self._offsets["dict_values.values"] + 8 * index
+        valid = values + self._offsets["dict_values.valid"]
+        found = {}
+        reads = self._memory.read_many([(address - 24, at + 8) for address in addresses])
+        for address, data in zip(addresses, reads, strict=True):
+            if data is not None and not struct.unpack_from("<Q", data)[0] and data[valid]:
+                (found[address],) = struct.unpack_from("<Q", data, at)
+        return found
 
     def _dict_at(self, address: int, cls: Type) -> int:
         """Return how far into an instance the address of its dictionary lies, 0 for none."""
