@@ -14,19 +14,23 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from nbdebug.api.asynchronous import AsyncSession
+    from nbdebug.api.attaching import attach_package as attach
     from nbdebug.api.launching import LaunchedSession
     from nbdebug.api.session import Session
     from nbdebug.dap.listening import Listening
     from nbdebug.dap.watching import WatchHandle
+    from nbdebug.kernel.processes import ProcessTable
 
 __all__ = [
     "__version__",
     "aconnect",
+    "attach",
     "breakpoint",
     "connect",
     "launch",
     "listen",
     "load_ipython_extension",
+    "processes",
     "unload_ipython_extension",
     "watch",
 ]
@@ -87,6 +91,15 @@ async def aconnect(
     return await asynchronous.connect(
         target, token=token, just_my_code=just_my_code, timeout_s=timeout_s
     )
+
+
+def __getattr__(name: str) -> Any:
+    # The package of this name can be called: importing a part of it mustn't hide the function.
+    if name == "attach":
+        import importlib
+
+        return importlib.import_module("nbdebug.attach")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def launch(
@@ -154,6 +167,21 @@ def breakpoint() -> None:  # noqa: A001  # as the builtin, which it is like
     from nbdebug.dap import listening
 
     listening.stop_in(sys._getframe(1))
+
+
+def processes(*, details: bool = False) -> "ProcessTable":
+    """Return every Python process of this machine, the latest started first.
+
+    Each says what it runs, which Python and virtual environment, whether it is a notebook's kernel,
+    and whether it can be attached to, or why not. ``details`` also looks into the memory of each,
+    without running anything there. It is a sequence, which a notebook shows as a table.
+
+    Raises NoWayHere on a system without /proc.
+    """
+    from nbdebug.attach import processes as found
+    from nbdebug.kernel.processes import ProcessTable
+
+    return ProcessTable(found.processes(details=details))
 
 
 def load_ipython_extension(ipython: Any) -> None:

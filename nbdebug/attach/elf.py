@@ -10,11 +10,12 @@ import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from .memory import Memory
 
 _LOAD, _DYNAMIC = 1, 2  # p_type
+_NOBITS = 8  # sh_type
 _HASH, _STRTAB, _SYMTAB, _STRSZ, _GNU_HASH = 4, 5, 6, 10, 0x6FFFFEF5  # d_tag
 _LIMIT = 1 << 26  # no table of a real file is larger
 
@@ -54,22 +55,49 @@ def section(path: Path, name: str) -> Section | None:
     """
     with path.open("rb") as file:
         header = _header(file.read(64))
-        if not header.sections_at:
-            return None
-        table = _part(file, header.sections_at, header.section_size * header.sections)
-        rows = [
-            struct.unpack_from("<IIQQQQ", table, at)
-            for at in range(0, len(table), header.section_size)
-        ]
-        if header.names >= len(rows):
-            raise NotElf("no names of sections")
-        names = _part(file, rows[header.names][4], rows[header.names][5])
-        wanted = name.encode()
-        for name_at, _, _, address, _, size in rows:
-            if names[name_at : names.find(b"\0", name_at)] == wanted:
+        for row in _sections(file, header):
+            if row.name == name.encode():
                 segments = _part(file, header.segments_at, header.segment_size * header.segments)
-                return Section(address, size, _first_page(segments, header.segment_size))
+                return Section(row.address, row.size, _first_page(segments, header.segment_size))
     return None
+
+
+def contents(path: Path, names: Iterable[str]) -> dict[str, bytes]:
+    """Return the bytes of those of these sections that a file has, and holds.
+
+    Raises:
+        NotElf, OSError: the file can't be read, or isn't ELF.
+    """
+    wanted = {name.encode(): name for name in names}
+    with path.open("rb") as file:
+        rows = [row for row in _sections(file, _header(file.read(64))) if row.name in wanted]
+        return {
+            wanted[row.name]: _part(file, row.at, row.size) for row in rows if row.kind != _NOBITS
+        }
+
+
+class _Row(NamedTuple):
+    name: bytes
+    kind: int
+    address: int
+    at: int  # bytes into the file
+    size: int
+
+
+def _sections(file: BinaryIO, header: _Header) -> list[_Row]:
+    if not header.sections_at:
+        return []
+    table = _part(file, header.sections_at, header.section_size * header.sections)
+    rows = [
+        struct.unpack_from("<IIQQQQ", table, at) for at in range(0, len(table), header.section_size)
+    ]
+    if header.names >= len(rows):
+        raise NotElf("no names of sections")
+    names = _part(file, rows[header.names][4], rows[header.names][5])
+    return [
+        _Row(names[name_at : names.find(b"\0", name_at)], kind, address, at, size)
+        for name_at, kind, _, address, at, size in rows
+    ]
 
 
 def symbols(memory: Memory, base: int, wanted: Iterable[str]) -> dict[str, int]:

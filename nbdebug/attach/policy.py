@@ -9,6 +9,7 @@ import enum
 import os
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,9 +94,17 @@ def refusal_of(pid: int) -> errors.RemoteDebugDisabled | None:
     For every version, as far as its command line and its environment tell; whether the
     interpreter itself has it turned off, its memory tells (see ``disabled``).
     """
-    if _has_flag(_words(pid, "cmdline")):
+    command = _text(pid, "cmdline").split("\0")
+    return refusal_in(pid, command, _text(pid, "environ"))
+
+
+def refusal_in(
+    pid: int, command: Sequence[str], environ: str | None
+) -> errors.RemoteDebugDisabled | None:
+    """As ``refusal_of``, of a command and an environment that have been read already."""
+    if any("disable-remote-debug" in word for word in command) and _has_flag(command):
         return errors.DisabledByFlag.of(pid)
-    if any(word.startswith(b"PYTHON_DISABLE_REMOTE_DEBUG=") for word in _words(pid, "environ")):
+    if "\0PYTHON_DISABLE_REMOTE_DEBUG=" in f"\0{environ or ''}":
         return errors.DisabledByVariable.of(pid)
     return None
 
@@ -105,33 +114,38 @@ def disabled(pid: int) -> errors.RemoteDebugDisabled:
     return refusal_of(pid) or errors.DisabledByBuild.of(pid)
 
 
-def _has_flag(words: list[bytes]) -> bool:
-    """Whether the interpreter's own options have ``-X disable-remote-debug``; Python ignores
-    the spelling with underscores."""
+_LETTERS = "-[bBdEhiIOPqRsSuvVx?]*"  # options without a value
+
+
+def _has_flag(words: Sequence[str]) -> bool:
+    """Whether the interpreter's own options have ``-X disable-remote-debug``.
+
+    Python ignores the spelling with underscores.
+    """
     at = 1
-    while at < len(words) and words[at].startswith(b"-"):
+    while at < len(words) and words[at].startswith("-"):
         word = words[at]
-        match = re.fullmatch(rb"-[bBdEhiIOPqRsSuvVx?]*X(.*)", word)
+        match = re.fullmatch(_LETTERS + "X(.*)", word)
         if match:
             value = match[1]
             if not value and at + 1 < len(words):
                 at += 1
                 value = words[at]
-            if value.partition(b"=")[0] == b"disable-remote-debug":
+            if value.partition("=")[0] == "disable-remote-debug":
                 return True
-        elif re.fullmatch(rb"-[bBdEhiIOPqRsSuvVx?]*[cm].*", word) or word in (b"-", b"--"):
+        elif re.fullmatch(_LETTERS + "[cm].*", word) or word in ("-", "--"):
             return False
-        elif re.fullmatch(rb"-[bBdEhiIOPqRsSuvVx?]*W", word):
+        elif re.fullmatch(_LETTERS + "W", word):
             at += 1
         at += 1
     return False
 
 
-def _words(pid: int, name: str) -> list[bytes]:
+def _text(pid: int, name: str) -> str:
     try:
-        return Path(f"/proc/{pid}/{name}").read_bytes().split(b"\0")
+        return Path(f"/proc/{pid}/{name}").read_bytes().decode("utf-8", "replace")
     except OSError:
-        return []
+        return ""
 
 
 # -- what the system allows

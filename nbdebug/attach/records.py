@@ -8,11 +8,13 @@ Thread rule: everything here may be called from any thread.
 
 import json
 import os
+import sys
 import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from types import ModuleType
 
 from nbdebug.errors import NbdebugError
 
@@ -88,9 +90,15 @@ def begin(pid: int, way: str) -> Record:
     return record
 
 
-def records() -> list[Record]:
-    """Return the attempts of this process, the latest last, at most ``KEPT``."""
-    return list(_records)
+class _Records(ModuleType):
+    """This module: ``nbdebug.attach.records()`` is what users call."""
+
+    def __call__(self) -> list[Record]:
+        """Return the attempts of this process, the latest last, at most ``KEPT``."""
+        return list(_records)
+
+
+sys.modules[__name__].__class__ = _Records
 
 
 def configure_log(path: str | None) -> None:
