@@ -10,9 +10,10 @@ Source: CPython's Objects/dictobject.c, setobject.c, Modules/_collectionsmodule.
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from .memory import Unreadable
-from .objects import DICT, INLINE_VALUES, INT, LARGEST, MANAGED_DICT, Objects, Type
+from .objects import DICT, INLINE_VALUES, INT, LARGEST, MANAGED_DICT, STR, Objects, Type
 
 _AT_ONCE = 2048  # entries of a table that are read together
 _BLOCK = 64  # items in a block of a deque
@@ -164,11 +165,7 @@ class Contents:
         """Return what a dictionary holds under keys that are strings."""
         if not self._objects.type_of(dictionary).is_a(DICT):
             raise Unreadable(f"no dictionary at {dictionary:#x}")
-        pairs = []
-        for pair in self.pairs(dictionary):
-            pairs.append(pair)
-            if len(pairs) > _MOST_ATTRIBUTES:
-                break
+        pairs = list(islice(self.pairs(dictionary), _MOST_ATTRIBUTES))
         names = self._objects.names([key for key, _ in pairs])
         return [
             (name, value) for name, (_, value) in zip(names, pairs, strict=True) if name is not None
@@ -176,8 +173,21 @@ class Contents:
 
     def find(self, dictionary: int, name: str) -> int | None:
         """Return what a dictionary has under a name, None if it has nothing."""
-        for key, value in self.named_items(dictionary):
-            if key == name:
+        if not name.isascii():
+            return dict(self.named_items(dictionary)).get(name)
+        if not self._objects.type_of(dictionary).is_a(DICT):
+            raise Unreadable(f"no dictionary at {dictionary:#x}")
+        pairs = list(islice(self.pairs(dictionary), _MOST_ATTRIBUTES))
+        at, size = self._offsets["unicode_object.asciiobject_size"], len(name)
+        wanted = name.encode("ascii")
+        reads = self._memory.read_many([(key, at + size) for key, _ in pairs])
+        for (key, value), data in zip(pairs, reads, strict=True):
+            is_alike = data is not None and data[at:] == wanted
+            if (
+                is_alike
+                and self._objects.type_of(key).is_a(STR)
+                and self._objects.name(key) == name
+            ):
                 return value
         return None
 
