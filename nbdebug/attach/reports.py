@@ -227,15 +227,16 @@ def _task(look: Look, task: Task) -> TaskReport:
 
 
 def _frames(look: Look, frames: Sequence[Frame], with_locals: bool) -> tuple[FrameReport, ...]:
-    return tuple(
-        FrameReport(
-            frame.function,
-            frame.file,
-            frame.line,
-            tuple(_variables(look, frame)) if with_locals else (),
-        )
-        for frame in frames
-    )
+    found = []
+    before: tuple[str, str, int | None] | None = None
+    count = 0
+    for frame in frames:
+        place = (frame.function, frame.file, frame.line)
+        count = count + 1 if place == before else 1
+        before = place
+        wanted = with_locals and count <= _REPEATED  # no more of a recursion are shown
+        found.append(FrameReport(*place, tuple(_variables(look, frame)) if wanted else ()))
+    return tuple(found)
 
 
 def _variables(look: Look, frame: Frame) -> Iterator[VariableReport]:
