@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from nbdebug.api.asynchronous import AsyncSession
+    from nbdebug.api.attaching import attach_package as attach
     from nbdebug.api.launching import LaunchedSession
     from nbdebug.api.session import Session
     from nbdebug.dap.listening import Listening
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "__version__",
     "aconnect",
+    "attach",
     "breakpoint",
     "connect",
     "launch",
@@ -89,6 +91,15 @@ async def aconnect(
     return await asynchronous.connect(
         target, token=token, just_my_code=just_my_code, timeout_s=timeout_s
     )
+
+
+def __getattr__(name: str) -> Any:
+    # The package of this name can be called: importing a part of it mustn't hide the function.
+    if name == "attach":
+        import importlib
+
+        return importlib.import_module("nbdebug.attach")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def launch(

@@ -66,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
             help="in this Python's environment; what `install` does if no place is given",
         )
         place.add_argument("--prefix", metavar="PATH", help="below this folder")
+    _add_attach(commands)
     _add_ps(commands)
     _add_stack(commands)
     return parser
@@ -80,6 +81,38 @@ def _add_ps(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     ps.add_argument("text", nargs="*", help="only those with this in their command, user or pid")
     ps.add_argument("--json", action="store_true", help="as JSON, with all that is known")
     ps.add_argument("--details", action="store_true", help="with what their memory tells")
+
+
+def _add_attach(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    attach = commands.add_parser(
+        "attach",
+        help="debug a Python process that runs already, from VS Code or any DAP client",
+        description="Let a DAP client debug a Python process that runs already. Ctrl-C leaves it.",
+    )
+    attach.add_argument(
+        "target",
+        nargs="?",
+        metavar="PROCESS",
+        help="a pid, a notebook, or a part of a command; without it the client's `processId`",
+    )
+    attach.add_argument(
+        "--listen",
+        default="127.0.0.1:0",
+        metavar="ADDRESS",
+        help="HOST:PORT or unix:PATH (%(default)s: a free port)",
+    )
+    access = attach.add_mutually_exclusive_group()
+    access.add_argument("--token", default=os.environ.get("NBDEBUG_TOKEN"))
+    access.add_argument("--token-file", metavar="FILE")
+    access.add_argument("--no-auth", action="store_true", help="on 127.0.0.1 only")
+    attach.add_argument("--inspect", action="store_true", help="only look: run nothing in it")
+    attach.add_argument(
+        "--timeout", type=float, default=10.0, metavar="SECONDS", help="(%(default)g)"
+    )
+    attach.add_argument(
+        "--wake", choices=("auto", "never"), default="auto", help="whether to wake one that sleeps"
+    )
+    attach.add_argument("--log", metavar="DIR", help="a folder for a record of every message")
 
 
 def _add_stack(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -198,6 +231,33 @@ def _ps(options: argparse.Namespace) -> int:
     return 0
 
 
+def _attach(options: argparse.Namespace) -> int:
+    from nbdebug.attach import serving
+
+    token = _read_token(options.token_file) if options.token_file else options.token
+    server = serving.serve(
+        options.target,
+        options.listen,
+        token=token,
+        auth=not options.no_auth,
+        inspect=options.inspect,
+        timeout_s=options.timeout,
+        wake=options.wake,
+        log_dir=options.log,
+    )
+    shown = f", token {server.token}" if server.token not in (None, token) else ""
+    print(f"nbdebug: listening on {server.address}{shown}", file=sys.stderr, flush=True)
+    try:
+        server.wait()
+    except KeyboardInterrupt:
+        print("nbdebug: detached", file=sys.stderr)
+        return 130
+    finally:
+        server.close()
+    print("nbdebug: the process has ended", file=sys.stderr)
+    return 0
+
+
 def _stack(options: argparse.Namespace) -> int:
     from nbdebug.attach import reports
 
@@ -211,7 +271,13 @@ def _stack(options: argparse.Namespace) -> int:
     return 0
 
 
-_COMMANDS = {"install": _install, "uninstall": _uninstall, "ps": _ps, "stack": _stack}
+_COMMANDS = {
+    "install": _install,
+    "uninstall": _uninstall,
+    "attach": _attach,
+    "ps": _ps,
+    "stack": _stack,
+}
 
 
 if __name__ == "__main__":

@@ -407,6 +407,33 @@ def program_frame(program: Debuggee) -> Any:
 # -- lifetime
 
 
+@pytest.mark.parametrize(
+    ("text", "source", "call"),
+    [
+        ("later:x", "def later():\n    x = 1  # @a\n    x = 2  # @b\n", "later()"),
+        ("program.later:x", "def later():\n    x = 1  # @a\n    x = 2  # @b\n", "later()"),
+        ("old:x", "def old():\n    x = 1  # @a\n    x = 2  # @b\n", "old()"),
+        (
+            "Later.run:x",
+            "class Later:\n    def run():\n        x = 1  # @a\n        x = 2  # @b\n",
+            "Later.run()",
+        ),
+    ],
+)
+def test_a_pending_local_is_watched_once_its_function_runs(
+    program: Debuggee, text: str, source: str, call: str
+) -> None:
+    prepare(program, "def old():\n    pass\n")
+    with pytest.raises(errors.UnknownVariable):
+        watch(program, text)
+    watched = watch(program, text, pending=True)
+    assert watched.info().state == "pending"
+    program.write(f"{source}def other():\n    x = 7\nother()\n{call}\n")
+    exec(compile(Path(program.path).read_text(), program.path, "exec"), program.namespace)
+    assert seen(program, watched) == [("a", NOT, "1"), ("b", "1", "2")]
+    assert watched.info().state == "watching"
+
+
 def test_a_watch_ends_with_its_object_and_keeps_nothing_alive(program: Debuggee) -> None:
     prepare(program, "class P: pass\np = P()\np.a = 1\nd = {'k': 1}\ndef main(p):\n    p.a = 2\n")
     of_object, of_dict = watch(program, "p.a"), watch(program, "d['k']")

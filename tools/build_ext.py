@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Compiles nbdebug/engine/_dictwatch.c for the Python that runs this; needs nothing but it.
+"""Compiles the compiled part, nbdebug/engine/*.c, for the Python that runs this.
 
     python tools/build_ext.py          beside its source, unless it is up to date there
     python tools/build_ext.py FOLDER   into this folder
@@ -16,7 +16,9 @@ import sysconfig
 import tempfile
 from pathlib import Path
 
-SOURCE = Path(__file__).resolve().parent.parent / "nbdebug" / "engine" / "_dictwatch.c"
+FOLDER = Path(__file__).resolve().parent.parent / "nbdebug" / "engine"
+SOURCES = [FOLDER / "_dictwatch.c", FOLDER / "_quicksites.c"]
+HEADER = FOLDER / "_dictwatch.h"
 LIMIT_S = 120
 
 
@@ -47,7 +49,14 @@ def command(target: Path) -> list[str]:
     if (include.parent / (sysconfig.get_config_var("MULTIARCH") or "none")).is_dir():
         folders.append(include.parent)  # Debian's pyconfig.h names another, from there
     flags = [*shlex.split(os.environ.get("CFLAGS", "")), "-O2", "-g0", "-fPIC", "-Wall"]
-    return [*link, *flags, *(f"-I{folder}" for folder in folders), str(SOURCE), "-o", str(target)]
+    return [
+        *link,
+        *flags,
+        *(f"-I{folder}" for folder in folders),
+        *map(str, SOURCES),
+        "-o",
+        str(target),
+    ]
 
 
 def build(folder: Path) -> Path:
@@ -68,9 +77,9 @@ def build(folder: Path) -> Path:
 
 def main(arguments: list[str]) -> int:
     """Do what the command line says; 1 if it can't be compiled."""
-    folder = Path(arguments[0]) if arguments else SOURCE.parent
+    folder = Path(arguments[0]) if arguments else FOLDER
     target = folder / compiled_name()
-    newest = max(SOURCE.stat().st_mtime, Path(__file__).stat().st_mtime)
+    newest = max(path.stat().st_mtime for path in (*SOURCES, HEADER, Path(__file__)))
     try:
         if not target.is_file() or target.stat().st_mtime < newest:
             target = build(folder)

@@ -138,10 +138,15 @@ def inspect(pid: int, name: str = "") -> RemoteSession:
     Raises:
         AttachError: why it can't be looked at: one class for each reason.
     """
-    link = InspectionLink(pid)
-    session = RemoteSession(link, kind="looked at", name=name or command_of(pid, 40), pid=pid)
+    session = session_with(pid, name)
     session.begin()
     return session
+
+
+def session_with(pid: int, name: str = "") -> RemoteSession:
+    """Return the same, not begun: a client of its own will do that. Raises the same."""
+    link = InspectionLink(pid)
+    return RemoteSession(link, kind="looked at", name=name or command_of(pid, 40), pid=pid)
 
 
 class _Inspection:

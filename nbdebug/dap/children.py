@@ -19,6 +19,7 @@ from nbdebug.dap import process_starts, transport
 from nbdebug.dap.messages import Json
 from nbdebug.dap.process_starts import Orders
 from nbdebug.dap.transport import Connection, Listener, TcpAddress, UnixAddress
+from nbdebug.engine import forks
 
 if TYPE_CHECKING:
     from nbdebug.dap.listening import Listening
@@ -115,16 +116,8 @@ def _announce(path: str, announcement: Json) -> bool:
     return was_heard
 
 
-class _Hook:
-    """Whether forks are followed; the hook can't be taken back, and is set once."""
-
-    is_set = False
-
-
 def _follow(orders: Orders) -> None:
-    if not _Hook.is_set and hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=_forked)
-        _Hook.is_set = True
+    forks.call_in_child(_forked)
     process_starts.follow(orders)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from nbdebug import errors
 from nbdebug.dap import listings
 from nbdebug.dap.messages import Json
-from nbdebug.dap.remote import RemoteSession
+from nbdebug.dap.remote import LIMIT_S, RemoteSession
 from nbdebug.engine.model import (
     BreakpointInfo,
     BreakpointSpec,
@@ -30,9 +30,9 @@ class RemoteBreakpoints:
     def __init__(self, session: RemoteSession) -> None:
         self._session = session
 
-    def infos(self) -> list[BreakpointInfo]:
+    def infos(self, limit_s: float = LIMIT_S) -> list[BreakpointInfo]:
         """Return all breakpoints in the order in which they were set."""
-        found = self._session.ask("nbdebug/breakpoints")["breakpoints"]
+        found = self._session.ask("nbdebug/breakpoints", limit_s)["breakpoints"]
         return [listings.breakpoint_info(one) for one in found]
 
     def add(self, spec: BreakpointSpec) -> BreakpointInfo:

@@ -159,6 +159,7 @@ class RemoteSession:
                 pass  # it has ended meanwhile, or doesn't answer: the end of the link tells it
         self.on_close(terminate)
         self._link.close()
+        self.lost("It was closed.")
 
     # -- what the link tells, on its thread
 

@@ -107,6 +107,19 @@ class Session:
         reply = self._reply(sequence, command, True)
         return reply if body is None else {**reply, "body": body}
 
+    def relayed(self, request: Json, reply: Json) -> Json:
+        """Return another session's reply to a request as one of this session's."""
+        command, sequence = _head_of(request)
+        own = self._reply(sequence, command, bool(reply.get("success")))
+        if "message" in reply:
+            own["message"] = reply["message"]
+        if "body" in reply:
+            own["body"] = reply["body"]
+        if not own["success"]:
+            own["body"] = {**messages.EMPTY_BODIES.get(command, {}), **(reply.get("body") or {})}
+        self.log.write("->", own)
+        return own
+
     def refuse(self, request: object, error: errors.NbdebugError) -> Json:
         """Return the reply to a request that isn't to be run."""
         command, sequence = _head_of(request)

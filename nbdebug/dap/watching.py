@@ -14,7 +14,7 @@ from nbdebug.dap import listening
 from nbdebug.dap.watch_history import History
 from nbdebug.engine.engine import Engine
 from nbdebug.engine.evaluate import Frame, NamespaceFrame
-from nbdebug.engine.watch_model import Access, Action, WatchEvent, WatchSpec, Way
+from nbdebug.engine.watch_model import Access, Action, WatchEvent, WatchInfo, WatchSpec, Way
 from nbdebug.engine.watch_targets import Target, resolve
 from nbdebug.engine.watches import Watch, Watches
 
@@ -89,6 +89,11 @@ class WatchHandle:
     def history(self) -> History:
         """What it has seen, the oldest first; bounded by ``keep``."""
         return History(self._watch.target.text, tuple(self._watch.history))
+
+    @property
+    def info(self) -> WatchInfo:
+        """How it stands now, and what serves it: mechanism, what that can't see, what it costs."""
+        return self._watch.info()
 
     @property
     def hits(self) -> int:

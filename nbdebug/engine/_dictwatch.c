@@ -13,15 +13,10 @@
    Everything here runs with the GIL held; there is no lock. Sources: Objects/dictobject.c
    (_PyDict_SendEvent), Python/instrumentation.c (_PyMonitoring_SetLocalEvents), PEP 669. */
 
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
+#include "_dictwatch.h"
 #include <stddef.h>
 #include <stdint.h>
 #include <structmember.h>
-
-#ifdef Py_GIL_DISABLED
-#error "the queue relies on the GIL"
-#endif
 
 #define QUEUE_LENGTH 4096
 #define SITES 64 /* a power of two */
@@ -37,6 +32,7 @@ typedef struct Watch {
     char only_changes;   /* a write of an equal value isn't wanted, where that can be told here */
     int comparison;      /* of the new value with `bound`; -1 for none */
     PyObject *bound;
+    PyObject *test;      /* None, or a function of the old and new value, tried where Python may run */
     PyObject *last;      /* the value of the last write, if it wasn't wanted; else NULL */
     void *mapping_id;
     Watched *watched;    /* NULL once closed, or once the dict has died */
@@ -358,24 +354,6 @@ find_writer(Writer *writer)
     writer->is_waiting = thread_has_records(writer->thread);
 }
 
-/* True for values whose comparison with each other runs no Python. */
-static int
-is_simple(PyObject *value)
-{
-    return PyLong_CheckExact(value) || PyFloat_CheckExact(value) || PyUnicode_CheckExact(value) ||
-           PyBool_Check(value) || PyBytes_CheckExact(value) || value == Py_None;
-}
-
-/* The truth of a comparison of simple values; -1 if they can't be compared. */
-static int
-compare(PyObject *left, PyObject *right, int comparison)
-{
-    int answer = PyObject_RichCompareBool(left, right, comparison);
-    if (answer < 0)
-        PyErr_Clear();
-    return answer;
-}
-
 /* True if the watch surely doesn't want this write; whoever fetches the record judges the others. */
 static int
 is_unwanted(Watch *watch, PyObject *old, PyObject *new)
@@ -594,6 +572,106 @@ distrust(PyObject *code, int offset)
             Py_CLEAR(sites[i].code);
 }
 
+int
+nbdebug_test(PyObject *test, PyObject *old, PyObject *new)
+{
+    PyObject *arguments[] = {old, new};
+    PyObject *found = PyObject_Vectorcall(test, arguments, 2, NULL);
+    int answer = found ? PyObject_IsTrue(found) : -1;
+    Py_XDECREF(found);
+    if (answer >= 0)
+        return answer;
+    if (PyErr_ExceptionMatches(PyExc_Exception)) {
+        PyErr_Clear();
+        return -1;
+    }
+    PyObject *error = PyErr_GetRaisedException();
+    PyException_SetTraceback(error, Py_None);
+    PyErr_SetRaisedException(error);
+    return -2;
+}
+
+/* True if the condition of the record's watch can be tried on its values. */
+static int
+is_testable(const Write *write)
+{
+    Watch *watch = (Watch *)write->watch;
+    return watch != NULL && watch->test != Py_None && is_simple(write->old) &&
+           is_simple(write->new) && write->new != Py_None;
+}
+
+/* Put a write back to the front of the queue, for Python. */
+static void
+put_back(const Write *write, PyObject *code)
+{
+    Node *node = free_nodes;
+    if (node == NULL) {
+        lost++;
+        return;
+    }
+    free_nodes = node->next;
+    *node = (Node){.next = first_node, .code = code, .write = *write};
+    Py_INCREF(write->watch);
+    Py_INCREF(write->key);
+    Py_INCREF(write->old);
+    Py_INCREF(write->new);
+    Py_INCREF(write->kind);
+    Py_INCREF(write->frame);
+    *(first_node ? &first_node->previous : &last_node) = node;
+    first_node = node;
+}
+
+/* Take the record of the node out of the queue, and decide; see nbdebug_drop_unwanted. */
+static int
+drop_if_unwanted(Node *node)
+{
+    PyObject *code = node->code;
+    Record *record = (Record *)record_of(node);
+    if (record == NULL)
+        return -2;
+    Write *write = &record->write;
+    Watch *watch = (Watch *)write->watch;
+    int wanted = nbdebug_test(watch->test, write->old, write->new);
+    if (wanted == 0) {
+        Watched *watched = watch->watched; /* another thread may have written since */
+        PyObject *now = watched && watch->is_plain
+                            ? look_up(watched->dict, watch->key, watched->has_odd_keys)
+                            : NULL;
+        Py_XSETREF(watch->last, now != NULL && is_simple(now) ? Py_NewRef(now) : NULL);
+    }
+    else if (wanted != -2)
+        put_back(write, code);
+    Py_DECREF(record);
+    return wanted == 0 ? 1 : wanted == -2 ? -2 : -1;
+}
+
+int
+nbdebug_drop_unwanted(int offset)
+{
+    if (first_node == NULL)
+        return 0;
+    unsigned long thread = PyThread_get_thread_ident();
+    Node *only = NULL;
+    for (Node *node = first_node; node != NULL; node = node->next)
+        if (node->write.thread == thread) {
+            if (only != NULL)
+                return -1;
+            only = node;
+        }
+    if (only == NULL)
+        return 0;
+    PyFrameObject *frame = PyThreadState_GetFrame(PyThreadState_Get());
+    int is_here = frame != NULL && only->write.frame == (PyObject *)frame;
+    Py_XDECREF(frame);
+    /* The first record of a bytecode goes to Python, which takes note that events are on there. */
+    Site *site = is_here ? site_of(only->code, only->write.lasti) : NULL;
+    if (site == NULL || site->code != only->code || site->lasti != only->write.lasti ||
+        !is_testable(&only->write))
+        return -1;
+    site->told_at = offset;
+    return drop_if_unwanted(only);
+}
+
 static PyObject *
 take(PyObject *module, PyObject *frame)
 {
@@ -788,10 +866,10 @@ stop(PyObject *module, PyObject *Py_UNUSED(ignored))
 static PyObject *
 watch_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    PyObject *dict, *key, *bound;
+    PyObject *dict, *key, *bound, *test;
     int only_changes, comparison;
-    if (!PyArg_ParseTuple(args, "O!OpiO", &PyDict_Type, &dict, &key, &only_changes, &comparison,
-                          &bound))
+    if (!PyArg_ParseTuple(args, "O!OpiOO", &PyDict_Type, &dict, &key, &only_changes, &comparison,
+                          &bound, &test))
         return NULL;
     if (comparison > Py_GE || !is_simple(bound)) {
         PyErr_SetString(PyExc_ValueError, "that comparison could run Python");
@@ -813,6 +891,7 @@ watch_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     self->only_changes = (char)only_changes;
     self->comparison = comparison;
     self->bound = Py_NewRef(bound);
+    self->test = Py_NewRef(test);
     self->mapping_id = dict;
     Watched *watched = entry_of(dict);
     if (watched == NULL || (watched->count > watched->mask && grow_buckets(watched) < 0)) {
@@ -831,6 +910,16 @@ watch_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 }
 
 static PyObject *
+watch_unfilter(Watch *self, PyObject *Py_UNUSED(ignored))
+{
+    self->only_changes = 0;
+    self->comparison = -1;
+    Py_CLEAR(self->last);
+    Py_SETREF(self->test, Py_NewRef(Py_None));
+    Py_RETURN_NONE;
+}
+
+static PyObject *
 watch_close(Watch *self, PyObject *Py_UNUSED(ignored))
 {
     close_watch(self);
@@ -842,6 +931,7 @@ watch_traverse(Watch *self, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(self->key);
+    Py_VISIT(self->test);
     return 0;
 }
 
@@ -851,6 +941,7 @@ watch_clear(Watch *self)
     close_watch(self);
     Py_CLEAR(self->key);
     Py_CLEAR(self->bound);
+    Py_CLEAR(self->test);
     Py_CLEAR(self->last);
     return 0;
 }
@@ -882,6 +973,7 @@ watch_get(Watch *self, void *what)
 
 static PyMethodDef watch_methods[] = {
     {"close", (PyCFunction)watch_close, METH_NOARGS, "End the watch."},
+    {"unfilter", (PyCFunction)watch_unfilter, METH_NOARGS, "From now on record every write."},
     {NULL},
 };
 
@@ -894,8 +986,9 @@ static PyGetSetDef watch_getters[] = {
 };
 
 static PyType_Slot watch_slots[] = {
-    {Py_tp_doc, "Watch(dict, key, only_changes, comparison, bound): has the writes of this key recorded.\n\n"
-                "comparison: 0 to 5 for < <= == != > >= of the new value with bound, -1 for none."},
+    {Py_tp_doc, "Watch(dict, key, only_changes, comparison, bound, test): has the writes of this key recorded.\n\n"
+                "comparison: 0 to 5 for < <= == != > >= of the new value with bound, -1 for none.\n"
+                "test: None, or a function of the old and new value, which on_instruction tries."},
     {Py_tp_new, watch_new},
     {Py_tp_dealloc, watch_dealloc},
     {Py_tp_traverse, watch_traverse},
@@ -1042,6 +1135,8 @@ module_exec(PyObject *module)
     if (make_statics(module) < 0 || PyModule_AddObjectRef(module, "ABSENT", absent) < 0 ||
         PyModule_AddObjectRef(module, "UNKNOWN", unknown) < 0 ||
         PyModule_AddObjectRef(module, "Record", (PyObject *)record_type) < 0)
+        return -1;
+    if (nbdebug_add_quicksites(module) < 0)
         return -1;
     return PyModule_AddObjectRef(module, "Watch", watch_type);
 }

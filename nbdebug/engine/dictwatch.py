@@ -21,11 +21,10 @@ Objects/dictobject.c, Doc/c-api/dict.rst.
 import ast
 import atexit
 import functools
-import importlib
 import opcode
 import os
 import sys
-from itertools import islice
+from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -75,7 +74,8 @@ def why_not() -> str | None:
     if not getattr(sys, "_is_gil_enabled", lambda: True)():
         return "This Python runs without the GIL, which the watcher of dicts relies on."
     try:
-        loaded = importlib.import_module("nbdebug.engine._dictwatch")
+        # The statement's own function: in another process it may be one of ours, that finds none.
+        loaded = __import__("nbdebug.engine._dictwatch", None, None, ("start",))
     except ModuleNotFoundError:
         return "This nbdebug has no compiled part: the wheel is pure, or no compiler was there."
     except ImportError as error:
@@ -134,18 +134,22 @@ def watch(
     *,
     only_changes: bool = False,
     condition: str | None = None,
+    test: Callable[[object, object], Any] | None = None,
 ) -> "Handle":
     """Have each write of this key of this dict recorded, until the handle is closed or gone.
 
     The dict isn't kept alive: when it dies a last record says so, of kind "ended". The two filters
     only save time. They drop what surely isn't wanted, where that can be told without running
     Python: a write of an equal number or text with ``only_changes``, and one that a ``condition``
-    such as ``new > 10`` refuses. Whoever takes the records still judges them.
+    such as ``new > 10`` refuses. Another condition may come as ``test``, a function of the old and
+    the new value: `quicksites` tries it on numbers and texts, at the event, where Python may run.
+    Whoever takes the records still judges them.
 
     Raises TypeError for a key that isn't hashable.
     """
-    comparison, bound = _comparison(condition)
-    return native.Watch(mapping, key, only_changes, comparison, bound)
+    comparison, bound = comparison_of(condition)
+    tried = test if comparison < 0 else None
+    return native.Watch(mapping, key, only_changes, comparison, bound, tried)
 
 
 def at_event(frame: FrameType) -> "list[Record] | None":
@@ -173,6 +177,11 @@ def drain() -> "list[Record]":
     return _adopted(native.drain())
 
 
+def compiled() -> Any:
+    """Return the compiled part, None where `why_not` says why there is none."""
+    return None if why_not() else native
+
+
 def waiting() -> list[tuple[int, FrameType | None]]:
     """Return (thread's ident, frame) of each write that is recorded and that nobody has taken."""
     return native.waiting()
@@ -192,8 +201,10 @@ def line_of(record: "Record") -> int | None:
     """Return the 1-based line that wrote; the frame itself is further on."""
     if record.frame is None or record.lasti < 0:
         return None
-    place = next(islice(record.frame.f_code.co_positions(), record.lasti // 2, None), None)
-    return None if place is None else place[0]
+    for start, end, line in record.frame.f_code.co_lines():
+        if start <= record.lasti < end:
+            return line
+    return None
 
 
 def namespace_of(value: object) -> dict[str, Any]:
@@ -242,7 +253,7 @@ def _instances_are_deaf() -> bool:
     """
     probe = _Probe()
     entries = probe.__dict__
-    handle = native.Watch(entries, "attribute", False, -1, None)
+    handle = native.Watch(entries, "attribute", False, -1, None, None)
     probe.attribute = 1
     handle.close()
     records = native.take(None) or []
@@ -282,7 +293,7 @@ def _is_same_key(one: object, other: object) -> bool:
         return False
 
 
-def _comparison(condition: str | None) -> tuple[int, object]:
+def comparison_of(condition: str | None) -> tuple[int, object]:
     """Return a condition of the form ``new > 10`` as (operator, bound), any other as (-1, None)."""
     try:
         tree = ast.parse((condition or "").strip(), mode="eval").body

@@ -2,15 +2,16 @@
 
 Owns the perf events and their rings; must not know what lies at an address, nor what a stop is.
 The processor has four watchpoints per thread, of 1, 2, 4 or 8 aligned bytes each. Each thread has
-an event of its own, so that a hit names its thread; a thread that begins gets its event at the next
-`HardwareWatch.look` (or `follow`). What no event tells is found by comparison at that look, and
-said to be by an unknown thread: writes of a thread that has just begun, and the kernel's, as
-``file.readinto(array)`` makes them.
+an event of its own, so that a hit names its thread; a thread that begins gets its event by
+`HardwareWatch.follow_here`, or at the next look. What no event tells is found by comparison at that
+look, and said to be by an unknown thread: writes of a thread that has just begun, and the kernel's,
+as ``file.readinto(array)`` makes them.
 
 Threads: `look`, `follow` and `close` are called under the caller's own lock, or by one thread.
 Source: man perf_event_open, include/uapi/linux/perf_event.h.
 """
 
+import contextlib
 import ctypes
 import errno
 import functools
@@ -43,16 +44,24 @@ _SYSCALLS: Final = {
 _TYPE_BREAKPOINT: Final = 5
 _ATTR: Final = struct.Struct("=IIQQQQQIIQQQQIiQIHH8x")
 _EXCLUDE_KERNEL, _EXCLUDE_HYPERVISOR, _USE_CLOCK = 1 << 5, 1 << 6, 1 << 25
+_REMOVE_ON_EXEC, _SIGTRAP = 1 << 36, 1 << 37  # the second needs the first; Linux 5.13
 _SAMPLE_TID, _SAMPLE_TIME = 1 << 1, 1 << 2
 _CLOCK_MONOTONIC: Final = 1
 _CLOSE_ON_EXEC: Final = 1 << 3
-_DISABLE, _ENABLE = 0x2401, 0x2400
+_DISABLE, _ENABLE, _REFRESH = 0x2401, 0x2400, 0x2402
+TRAPS: Final = 16
+"""So many hits of a thread send a signal before the next look; the kernel then stops watching. What
+was watched may have been freed, and whoever has the memory now writes it all the time: the signal's
+handler, too."""
+
+_native_id = threading.get_native_id  # a name of the module is found faster
 
 _HEAD, _TAIL = 1024 // 8, 1032 // 8
 _RECORD: Final = struct.Struct("=IHH")
 _SAMPLE: Final = struct.Struct("=IIQ")
 _LOST: Final = struct.Struct("=QQ")
 _RECORD_LOST, _RECORD_SAMPLE = 2, 9
+_SAMPLE_BYTES: Final = _RECORD.size + _SAMPLE.size
 
 
 class NoWatchSlot(errors.NotSupported):
@@ -104,6 +113,8 @@ def why_not() -> str | None:
 
     Tries one, on memory of its own.
     """
+    if os.environ.get("NBDEBUG_NO_HARDWARE"):
+        return "NBDEBUG_NO_HARDWARE is set, so the processor's watchpoints aren't used."
     if sys.platform != "linux":
         return f"Hardware watches need Linux's perf events, and this is {sys.platform}."
     if platform.machine() not in _SYSCALLS or sys.maxsize < 1 << 32:
@@ -124,18 +135,41 @@ def why_not() -> str | None:
         event.close()
 
 
+@functools.cache
+def has_traps() -> bool:
+    """True if the kernel can send SIGTRAP to the thread that hits."""
+    if why_not() is not None:
+        return False
+    cell = ctypes.c_uint64(0)
+    span = Span(ctypes.addressof(cell), 8)
+    try:
+        _Event(threading.get_native_id(), span, Access.WRITE, traps=True).close()
+    except NoWatchSlot:
+        has_traps.cache_clear()
+        return False
+    except errors.NotSupported:
+        return False
+    return True
+
+
 class HardwareWatch:
     """Watches a place in memory on all threads of the process, until it is closed.
 
-    Raises NotSupported with the reason, NoWatchSlot if the processor has no watchpoint left.
+    With ``traps`` each hit sends SIGTRAP to the thread that made it: a handler must be there, for
+    the default ends the process. Raises NotSupported with the reason, NoWatchSlot if the processor
+    has no watchpoint left.
     """
 
-    def __init__(self, place: Place, access: Access = Access.WRITE) -> None:
+    def __init__(self, place: Place, access: Access = Access.WRITE, *, traps: bool = False) -> None:
         reason = why_not()
         if reason is not None:
             raise errors.NotSupported(reason)
         self._place = place
         self._access = access
+        self._traps = traps
+        self._gathered: list[MemoryHit] = []
+        self._lost = 0
+        self._unseen: set[int] = set()  # threads
         self._events: dict[int, list[_Event]] = {}
         span, value = place.span(), place.read()
         if span is None or value is None:
@@ -169,10 +203,55 @@ class HardwareWatch:
             if not any(event.has_records() for event in self._events[thread]):
                 self._forget(thread)
 
+    def follow_here(self) -> None:
+        """Watch the calling thread, if it isn't yet."""
+        thread = threading.get_native_id()
+        if self._events and thread not in self._events:
+            self._watch(thread)
+
     def is_hit_here(self) -> bool:
         """True if the calling thread has hit since the last look: cheap, for INSTRUCTION events."""
-        events = self._events.get(threading.get_native_id(), ())
-        return any(event.has_records() for event in events)
+        for event in self._events.get(_native_id(), ()):  # noqa: SIM110 # a loop is faster
+            if event.has_records():
+                return True
+        return False
+
+    def threads_that_hit(self) -> list[int]:
+        """Return the native ids of the threads that have hit since the last look."""
+        return [
+            thread
+            for thread, events in list(self._events.items())
+            if any(event.has_records() for event in events)
+        ]
+
+    def gather(self) -> list[MemoryHit]:
+        """Return the hits since the last time; the next look tells of them as well."""
+        hits: list[MemoryHit] = []
+        for events in self._events.values():
+            for event in events:
+                more, lost = event.take()
+                hits += more
+                self._lost += lost
+        self._gathered += hits
+        return hits
+
+    @contextlib.contextmanager
+    def unseen(self) -> Iterator[None]:
+        """Have what the calling thread reads meanwhile told to nobody, where reads are told."""
+        thread = _native_id()
+        if self._access is Access.WRITE or thread in self._unseen:
+            yield
+            return
+        own = self._events.get(thread, [])
+        self._unseen.add(thread)
+        try:
+            for event in own:
+                event.switch(on=False)
+            yield
+        finally:
+            self._unseen.discard(thread)
+            for event in own:
+                event.switch(on=True)
 
     def look(self) -> Look:
         """Return what has happened since the last look; the place is followed where it moves."""
@@ -196,7 +275,8 @@ class HardwareWatch:
     def _watch(self, thread: int) -> None:
         events = self._events[thread] = []
         try:
-            events.extend(_Event(thread, part, self._access) for part in self._parts)
+            parts, access, traps = self._parts, self._access, self._traps
+            events.extend(_Event(thread, part, access, traps) for part in parts)
         except BaseException:
             self._forget(thread)
             raise
@@ -211,27 +291,14 @@ class HardwareWatch:
         self.follow()
 
     def _take(self) -> tuple[tuple[MemoryHit, ...], int]:
-        hits: list[MemoryHit] = []
-        lost = 0
-        for events in self._events.values():
-            for event in events:
-                more, more_lost = event.take()
-                hits += more
-                lost += more_lost
+        self.gather()
+        hits, lost = self._gathered, self._lost
+        self._gathered, self._lost = [], 0
         return tuple(sorted(hits, key=lambda hit: hit.time_ns)), lost
 
     def _read(self) -> bytes | None:
-        """Read the place; where reads are told, this one isn't."""
-        own = self._events.get(threading.get_native_id(), [])
-        if self._access is Access.WRITE:
+        with self.unseen():
             return self._place.read()
-        for event in own:
-            event.switch(on=False)
-        try:
-            return self._place.read()
-        finally:
-            for event in own:
-                event.switch(on=True)
 
 
 def parts_of(span: Span) -> list[Span]:
@@ -274,9 +341,10 @@ def unwrapped(ring: bytes, tail: int, head: int) -> bytes:
 class _Event:
     """One watchpoint of one thread, with the ring into which the kernel writes its hits."""
 
-    def __init__(self, thread: int, span: Span, access: Access) -> None:
+    def __init__(self, thread: int, span: Span, access: Access, traps: bool = False) -> None:
         self._ring: mmap.mmap | None = None
-        self.fileno = _open(thread, span, access)
+        self._limit = TRAPS if traps else 0
+        self.fileno = _open(thread, span, access, traps)
         try:
             self._ring = mmap.mmap(self.fileno, 2 * mmap.PAGESIZE)
         except OSError as error:
@@ -286,6 +354,8 @@ class _Event:
                 f"(perf_event_mlock_kb): {error.strerror}."
             ) from error
         self._words = memoryview(self._ring).cast("Q")
+        if self._limit:
+            self._control(_REFRESH, self._limit)
 
     def has_records(self) -> bool:
         words = self._words
@@ -302,23 +372,36 @@ class _Event:
         self._words[_TAIL] = head
         records = list(records_in(data))
         hits = [record for record in records if isinstance(record, MemoryHit)]
+        if self._limit and hits:
+            self._control(_REFRESH, len(hits))
         return hits, sum(record for record in records if isinstance(record, int))
 
+    @property
+    def is_spent(self) -> bool:
+        """True once the kernel watches no more, until what it has told is taken."""
+        words = self._words
+        return bool(self._limit) and words[_HEAD] - words[_TAIL] >= self._limit * _SAMPLE_BYTES
+
     def switch(self, on: bool) -> None:
+        if self._ring is not None and not (on and self.is_spent):
+            self._control(_ENABLE if on else _DISABLE, 0)
+
+    def _control(self, request: int, argument: int) -> None:
         from fcntl import ioctl  # not on Windows, where this module only says why not
 
-        ioctl(self.fileno, _ENABLE if on else _DISABLE, 0)
+        ioctl(self.fileno, request, argument)
 
     def close(self) -> None:
-        if self._ring is not None:
-            self._words.release()
-            self._ring.close()
+        ring, self._ring = self._ring, None
+        if ring is not None:
             os.close(self.fileno)
-            self._ring = None
+            self._words.release()
+            ring.close()
 
 
-def attributes(span: Span, access: Access) -> bytes:
+def attributes(span: Span, access: Access, traps: bool = False) -> bytes:
     """Return the kernel's ``struct perf_event_attr`` of one watchpoint that samples each hit."""
+    trap = _REMOVE_ON_EXEC | _SIGTRAP if traps else 0
     return _ATTR.pack(
         _TYPE_BREAKPOINT,
         _ATTR.size,
@@ -326,7 +409,7 @@ def attributes(span: Span, access: Access) -> bytes:
         1,  # each hit
         _SAMPLE_TID | _SAMPLE_TIME,
         0,
-        _EXCLUDE_KERNEL | _EXCLUDE_HYPERVISOR | _USE_CLOCK,
+        _EXCLUDE_KERNEL | _EXCLUDE_HYPERVISOR | _USE_CLOCK | trap,
         1,  # wake a poll up at each hit
         access.value,
         span.address,
@@ -337,9 +420,9 @@ def attributes(span: Span, access: Access) -> bytes:
     )
 
 
-def _open(thread: int, span: Span, access: Access) -> int:
+def _open(thread: int, span: Span, access: Access, traps: bool) -> int:
     libc = ctypes.CDLL(None, use_errno=True)
-    given = ctypes.create_string_buffer(attributes(span, access), _ATTR.size)
+    given = ctypes.create_string_buffer(attributes(span, access, traps), _ATTR.size)
     number = _SYSCALLS[platform.machine()]
     arguments = (ctypes.c_int(thread), ctypes.c_int(-1), ctypes.c_int(-1))
     fileno: int = libc.syscall(

@@ -10,13 +10,31 @@ from types import FrameType
 from typing import Any, Protocol
 
 from nbdebug.engine.checks import Hit
-from nbdebug.engine.watch_model import WatchSpec, Way
+from nbdebug.engine.watch_model import CodePlace, WatchSpec, Way
 from nbdebug.engine.watch_targets import Target
 
-Tell = Callable[[FrameType, int, str, object, object], Hit | None]
-"""Called with the writer's frame, the 1-based line of the write, the kind (an Access, or "outside"
-for a change that was found later), the old and the new value or `watch_values.MISSING`. A Hit is to
-be a stop: the INSTRUCTION callback makes one of what a site's check returns."""
+
+class Tell(Protocol):
+    """Tells of what a mechanism has seen. A Hit is to be a stop: the INSTRUCTION callback makes one
+    of what a site's check returns.
+    """
+
+    def __call__(
+        self,
+        frame: FrameType | None,
+        line: int,
+        kind: str,
+        old: object,
+        new: object,
+        at: CodePlace | None = None,
+        /,
+    ) -> Hit | None:
+        """Tell of the writer's frame, None where it is gone, and the 1-based line of the write.
+
+        ``kind`` is an Access, or "outside" for a change that was found later; the values are
+        `watch_values.MISSING` where there is none. ``at`` is where it was written, if that is
+        another frame, such as one of a library's.
+        """
 
 
 Test = Callable[[object, object], Any]

@@ -8,6 +8,7 @@ Threads: any that holds the GIL. Source: Include/cpython/listobject.h, PEP 3118.
 """
 
 import ctypes
+import os
 import sys
 import weakref
 from collections.abc import Callable
@@ -172,6 +173,55 @@ class ListSlot:
         """Return the address of the object in the slot, as bytes."""
         span = self.span()
         return None if span is None else ctypes.string_at(*_pair(span))
+
+
+class ItemsPointer:
+    """Where a list or bytearray says where its items are: it is written when they move.
+
+    Raises NotSupported where this interpreter lays them out in another way.
+    """
+
+    def __init__(self, owner: Any) -> None:
+        self._owner = owner
+        items = ListSlot(owner, 0).span() if isinstance(owner, list) else None
+        address = items.address if items is not None else buffer_of(owner).address
+        size = (list if isinstance(owner, list) else bytearray).__basicsize__ // _POINTER
+        words = (ctypes.c_void_p * size).from_address(id(owner))
+        # The last one: a bytearray has two, and its beginning moves alone.
+        found = [i for i in range(size) if words[i] == address]
+        if not found:
+            raise errors.NotSupported("This Python lays its lists out in a way that isn't known.")
+        self._span = Span(id(owner) + found[-1] * _POINTER, _POINTER)
+
+    def span(self) -> Span | None:
+        """Return where the pointer is: always there, as the owner is kept alive."""
+        return self._span
+
+    def read(self) -> bytes | None:
+        """Return the pointer."""
+        return ctypes.string_at(*_pair(self._span))
+
+
+class RawPlace:
+    """Bytes at an address, whatever is there. Raises NotSupported where nothing can be read."""
+
+    def __init__(self, address: int, length: int) -> None:
+        self._span = Span(address, length)
+        if length < 1 or self.read() is None:
+            raise errors.NotSupported(f"Nothing can be read at {address:#x}.")
+
+    def span(self) -> Span | None:
+        """Return the bytes' place; None once the memory has been given back."""
+        return None if self.read() is None else self._span
+
+    def read(self) -> bytes | None:
+        """Return the bytes, by way of the system: reading what isn't there ends no process."""
+        try:
+            with open("/proc/self/mem", "rb", buffering=0) as file:
+                found = os.pread(file.fileno(), self._span.length, self._span.address)
+        except (OSError, OverflowError, ValueError):
+            return None
+        return found if len(found) == self._span.length else None
 
 
 class BufferCompare:

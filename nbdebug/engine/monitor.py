@@ -100,6 +100,12 @@ class Monitor:
         self._armed.clear()
         self._global_wants.clear()
 
+    @locked
+    def replace(self, event: int, callback: Callable[..., Any]) -> None:
+        """Have another function called at an event."""
+        if self.tool_id is not None:
+            _monitoring.register_callback(self.tool_id, event, callback)
+
     def forget_parent(self) -> None:
         """In a forked child: turn all off; another thread may have held the lock at the fork."""
         self._lock = new_lock()

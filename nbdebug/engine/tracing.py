@@ -20,11 +20,13 @@ from nbdebug.engine.checks import Hit, location_of
 from nbdebug.engine.exceptions import ExceptionStops
 from nbdebug.engine.model import StopReason
 from nbdebug.engine.monitor import DISABLE, Monitor
+from nbdebug.engine.quicksites import Front
 from nbdebug.engine.sources import is_top_level
 from nbdebug.engine.stepping import Stepper
 from nbdebug.engine.stops import Stops
 from nbdebug.engine.threads import Threads
 from nbdebug.engine.usercode import UserCode
+from nbdebug.engine.watch_checks import slot_of_value
 from nbdebug.engine.watch_sites import SiteCheck, joined_hit, merged
 from nbdebug.engine.watches import Watches
 
@@ -58,6 +60,7 @@ class Tracer:
         self._stops = stops
         self._watches = watches
         self._sites = watches.table
+        self._deferred = watches.deferred
         self._exact = watches.exact
         self._asked = stops.asking.reasons
         self._exceptions = exceptions
@@ -65,9 +68,13 @@ class Tracer:
 
     def callbacks(self) -> dict[int, Callable[..., Any]]:
         """Return event -> function for the monitor."""
+        on_instruction = self._make_on_instruction()
+        self._sites.front = Front(
+            self._monitor, on_instruction, self._stepper.steps, self._asked, slot_of_value()
+        )
         return {
             monitor.LINE: self._make_on_line(),
-            monitor.INSTRUCTION: self._make_on_instruction(),
+            monitor.INSTRUCTION: on_instruction,
             monitor.PY_START: self._make_on_start(),
             monitor.PY_RESUME: self._on_resume,
             monitor.PY_THROW: self._on_throw,
@@ -127,7 +134,9 @@ class Tracer:
 
     def _is_checked(self, code: CodeType, offset: int) -> bool:
         exact = self._exact
-        return self._sites.has_site(code, offset) or (bool(exact.live) and exact.is_pending())
+        if self._deferred.due or self._sites.has_site(code, offset):
+            return True
+        return bool(exact.live) and exact.is_pending()
 
     def _at_line(self, frame: FrameType, line: int, hit: Hit | None) -> None:
         ident = get_ident()
@@ -146,8 +155,8 @@ class Tracer:
             return
         # What the line before has written is told with this stop, not with another one after it.
         written = self._sites.written_before(frame)
-        if self._exact.live:
-            written = joined_hit([h for h in (self._exact.written(frame)[0], written) if h])
+        if self._exact.live or self._deferred.due:
+            written = joined_hit([h for h in (self._written(frame)[0], written) if h])
         if written is not None:
             self._raise_for(written)
             reason, hit = StopReason.DATA_BREAKPOINT, merged(written, hit)
@@ -161,10 +170,10 @@ class Tracer:
     def _make_on_instruction(self) -> Callable[[CodeType, int], Any]:
         # As above: this is what each write of a watched name costs.
         checks, steps, asked = self._sites.checks, self._stepper.steps, self._asked
-        getframe, exact = sys._getframe, self._exact.live
+        getframe, exact, due = sys._getframe, self._exact.live, self._deferred.due
 
         def on_instruction(code: CodeType, offset: int) -> Any:
-            if exact:
+            if exact or due:
                 return self._at_written(code, offset, getframe(1))
             try:
                 check = checks[id(code)][offset]
@@ -205,14 +214,14 @@ class Tracer:
             return DISABLE
 
     def _at_written(self, code: CodeType, offset: int, frame: FrameType) -> Any:
-        """Look at an event while there are exact watches: what this frame has written comes first.
+        """Look at an event while more than sites may tell: what this frame has written comes first.
 
         What is checked here then finds nothing new.
         """
         sites = self._sites
         try:
             changes = sites.changes
-            hit, stays = self._exact.written(frame)
+            hit, stays = self._written(frame)
             check = sites.checks.get(id(code), _NO_CHECKS).get(offset)
             found: Any = DISABLE if check is None else check(3)
             if found is not DISABLE:
@@ -230,6 +239,17 @@ class Tracer:
             if self._is_guests(error):
                 raise
             return None
+
+    def _written(self, frame: FrameType) -> tuple[Hit | None, bool]:
+        """Return what the frame has just written that no site tells of.
+
+        True: the location must stay on.
+        """
+        hit, stays = self._exact.written(frame) if self._exact.live else (None, False)
+        if self._deferred.due:
+            late = self._deferred.at_event(frame)
+            hit = joined_hit([one for one in (hit, late) if one is not None])
+        return hit, stays
 
     def _at_instruction(self, frame: FrameType, hit: Hit | None) -> None:
         if hit is not None:

@@ -10,28 +10,44 @@ from collections.abc import Callable
 from sys import _getframe as getframe
 from threading import get_ident
 from types import CodeType, FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nbdebug import compat
 from nbdebug.engine.mechanisms import Tell, Test
 from nbdebug.engine.monitor import DISABLE
+from nbdebug.engine.quicksites import Quick
 from nbdebug.engine.store_sites import (
     Kind,
     Site,
     content_sites,
+    is_shared,
     read_sites,
     write_sites,
 )
 from nbdebug.engine.watch_model import Access
-from nbdebug.engine.watch_sites import SiteCheck, SiteTable
-from nbdebug.engine.watch_targets import ItemTarget, LocalTarget, NamespaceTarget, Target
+from nbdebug.engine.watch_sites import Entry, SiteCheck, SiteTable
+from nbdebug.engine.watch_targets import (
+    AttributeTarget,
+    ItemTarget,
+    LocalTarget,
+    NamespaceTarget,
+    Target,
+)
 from nbdebug.engine.watch_values import MISSING, is_container, is_plain, is_same, remember
+
+if TYPE_CHECKING:
+    from nbdebug.engine._dictwatch import Place
 
 _LOOKS = 1000
 """How many times the value is looked at before a store, too, while it is plain: it shows what was
 changed from outside. After these the place is hot, and is looked at after each store only."""
 _UNKNOWN = object()
 _TRIES = 20
+
+
+def slot_of_value() -> object:
+    """Return the slot in which a `State` keeps its value."""
+    return vars(State)["value"]
 
 
 class State:
@@ -64,6 +80,8 @@ class SiteWatch:
     ) -> None:
         self.test: Test | None = None
         """A condition on the old and new value alone, tried before all else."""
+        self.condition: str | None = None
+        """The condition's text."""
         self.target = target
         self._accesses = accesses
         self._table = table
@@ -79,6 +97,7 @@ class SiteWatch:
         # By thread, what is about to be written, and the object that is there.
         self._before: dict[int, list[tuple[FrameType, object]]] = {}
         self._cached: tuple[Any, Any, Any] = (None, None, None)
+        self._quick: Place | None = None  # what C knows of the place
         self.in_all_code = target.also_content
         self.follows_frames = self._local is not None
         self.functions = frozenset(
@@ -124,12 +143,15 @@ class SiteWatch:
         value = self.target.read()
         self._place = State(value)
         self._careful = not is_plain(value)
+        self._quick = None
         self._table.add(self)
 
     def disarm(self) -> None:
         """See nothing more."""
         self._table.remove(self)
         self._cached = (None, None, None)
+        if self._quick is not None:
+            self._quick.leave(None)
         self._before.clear()
         self._places.clear()
 
@@ -177,15 +199,15 @@ class SiteWatch:
         """See SiteUser."""
         return self.target.also_content or self.target.is_place_of(code, frame)
 
-    def checks_in(self, code: CodeType) -> list[tuple[int, int, SiteCheck]]:
+    def checks_in(self, code: CodeType) -> list[Entry]:
         """See SiteUser."""
-        found: list[tuple[int, int, SiteCheck]] = []
+        found: list[Entry] = []
         seen: set[int] = set()
         if self._accesses != {Access.READ}:
             for kind, name in self._written:
                 for site in write_sites(code, kind, name):
                     seen.add(site.offset)
-                    found.append((site.after, 0, self._check_after(site, kind)))
+                    found.append((site.after, 0, *self._check_after(site, kind, code)))
                     found.append((site.offset, 1, self._check_before(site, kind)))
             for site in content_sites(code) if self.target.also_content else ():
                 if site.offset not in seen:
@@ -210,6 +232,8 @@ class SiteWatch:
         """See SiteUser: nothing of the frame is kept."""
         if self._cached[0] is frame:
             self._cached = (None, None, None)
+        if self._quick is not None:
+            self._quick.leave(frame)
         if yields:
             return
         known = self._places.pop(id(frame), None) is not None
@@ -237,6 +261,8 @@ class SiteWatch:
             self._widen()
         if not self._careful and not is_plain(value):
             self._careful = True
+            if self._quick is not None:
+                self._quick.leave(None)
             self._table.enable_again(self)
 
     def _widen(self) -> None:
@@ -283,16 +309,33 @@ class SiteWatch:
 
         return before
 
-    def _check_after(self, site: Site, kind: Kind) -> SiteCheck:
-        careful = self._careful_after(site, kind)
-        shared = self._local is not None and self._local.is_shared
+    def _check_after(
+        self, site: Site, kind: Kind, code: CodeType
+    ) -> tuple[SiteCheck, Quick | None]:
+        careful, target = self._careful_after(site, kind), self.target
+        shared = self._local is not None and is_shared(code, self._local.name)
         if self._accesses - {Access.CHANGE, Access.READ} or shared:
-            return careful
-        if isinstance(self.target, NamespaceTarget):
-            return self._fast_global(site, self.target, careful)
+            return careful, None
+        if isinstance(target, NamespaceTarget):
+            quick = self._quick_check(target.namespace, target.name)
+            return self._fast_global(site, target, careful), quick
         if self._local is not None:
-            return self._fast_local(site, self._local, careful)
-        return self._fast_place(site, careful)
+            quick = self._quick_check(None, self._local.name)
+            return self._fast_local(site, self._local, careful), quick
+        check = self._fast_place(site, careful)
+        if not isinstance(target, AttributeTarget) or (owner := target.weak_owner()) is None:
+            return check, None
+        return check, self._quick_check(owner, target.name)
+
+    def _quick_check(self, owner: object, name: str) -> Quick | None:
+        """Return the same as one of the fast checks below, for C to make."""
+        if self._quick is None:
+            self._quick = self._table.front.place() if self._table.front is not None else None
+            if self._quick is not None and self._local is None and not self._careful:
+                self._quick.hold(self._place)
+        if self._quick is None:
+            return None
+        return Quick(self._quick, owner, name, self.test, self.condition)
 
     def _content_after(self, site: Site) -> SiteCheck:
         careful = self._careful_after(site, None)
@@ -318,7 +361,7 @@ class SiteWatch:
             if not (cls is int or cls is float or cls is str or cls is bool or new is None):
                 return careful(depth + 1)
             state.value = new
-            if test is not None:
+            if test is not None and type(old) is cls:
                 try:
                     if not test(old, new):
                         return None
@@ -349,7 +392,7 @@ class SiteWatch:
             if not (cls is int or cls is float or cls is str or cls is bool or new is None):
                 return careful(depth + 1)
             state.value = new
-            if test is not None:
+            if test is not None and type(old) is cls:
                 try:
                     if not test(old, new):
                         return None
@@ -361,7 +404,7 @@ class SiteWatch:
 
         return check
 
-    def _fast_local(  # noqa: C901  # what is split off is called at each write
+    def _fast_local(  # what is split off is called at each write
         self, site: Site, target: LocalTarget, careful: SiteCheck
     ) -> SiteCheck:
         name, test, tell, line = target.name, self.test, self._tell, site.line
@@ -375,8 +418,7 @@ class SiteWatch:
                 if state is None:
                     return None
                 values = frame.f_locals
-                if writes_through:  # else it is a snapshot, to be taken anew each time
-                    self._cached = frame, values, state
+                self._hold(frame, values if writes_through else None, state)
             if self._careful:
                 return careful(depth + 1)
             try:
@@ -390,7 +432,7 @@ class SiteWatch:
             if not (cls is int or cls is float or cls is str or cls is bool or new is None):
                 return careful(depth + 1)
             state.value = new
-            if test is not None:
+            if test is not None and type(old) is cls:
                 try:
                     if not test(old, new):
                         return None
@@ -401,6 +443,13 @@ class SiteWatch:
             return tell(frame, line, "change", old, new)
 
         return check
+
+    def _hold(self, frame: FrameType, values: Any, state: State) -> None:
+        """Remember the frame that has written last; without ``values`` they are a snapshot."""
+        if values is not None:
+            self._cached = frame, values, state
+        if self._quick is not None and not self._careful:
+            self._quick.hold(state, frame)
 
     def _careful_after(self, site: Site, kind: Kind | None) -> SiteCheck:
         accesses = self._accesses

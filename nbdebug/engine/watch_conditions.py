@@ -6,12 +6,15 @@ runs on the writer's.
 
 import ast
 import builtins
-from collections.abc import Callable
-from types import FrameType, FunctionType
+from collections.abc import Callable, Iterator
+from types import CodeType, FrameType, FunctionType
 from typing import Any, cast
 
 from nbdebug.engine.conditions import check_expression
 from nbdebug.engine.watch_values import MISSING, Shadow
+
+_SEEING_ALL = {"globals", "locals", "vars", "dir", "eval", "exec"}
+"""Builtins through which a condition may see names that don't stand in it."""
 
 Test = Callable[[object, object], Any]
 FrameTest = Callable[[FrameType | None, object, object], Any]
@@ -44,15 +47,33 @@ def frame_test(text: str, fallback: dict[str, Any]) -> FrameTest:
     """
     check_expression(text)
     code = compile(text.strip(), "<nbdebug>", "eval")
+    used = frozenset(_names_in(code))
+    sees_all = bool(used & _SEEING_ALL)
 
     def test(frame: FrameType | None, old: object, new: object) -> Any:
         names = {"old": value_of(old), "new": value_of(new)}
         if frame is None:
             return eval(code, {**fallback, **names})
         # One namespace: what has a scope of its own in the condition sees all of it.
-        return eval(code, {**frame.f_globals, **frame.f_locals, **names})
+        if sees_all:
+            return eval(code, {**frame.f_globals, **frame.f_locals, **names})
+        found = {}
+        for namespace in (frame.f_globals, frame.f_locals):
+            for name in used:
+                if name in namespace:
+                    found[name] = namespace[name]
+        return eval(code, found | names)
 
     return test
+
+
+def _names_in(code: CodeType) -> Iterator[str]:
+    """Yield the names that code takes from outside, and where the builtins are."""
+    yield "__builtins__"
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _names_in(constant)
 
 
 def value_of(remembered: object) -> Any:

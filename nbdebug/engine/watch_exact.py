@@ -20,7 +20,7 @@ from nbdebug.engine.watch_checks import SiteWatch
 from nbdebug.engine.watch_model import Access, WatchSpec, Way
 from nbdebug.engine.watch_sites import SiteCheck, SiteTable, joined_hit
 from nbdebug.engine.watch_targets import AttributeTarget, ItemTarget, NamespaceTarget, Target
-from nbdebug.engine.watch_values import MISSING, is_container, is_plain, is_same, remember
+from nbdebug.engine.watch_values import MISSING, Shadow, is_container, is_plain, is_same, remember
 
 if TYPE_CHECKING:
     from nbdebug.engine._dictwatch import Record
@@ -50,6 +50,8 @@ class ExactWatches:
             return reason if isinstance(target, _IN_DICTS) else ""
         if isinstance(target, NamespaceTarget) and spec.way is not Way.EXACT:
             return ""  # store sites cost nothing at writes of other names
+        if isinstance(target, ItemTarget) and not target.is_of_dict:
+            return ""
         if Access.READ in spec.accesses:
             return "The watcher of dicts doesn't tell of reads."
         try:
@@ -256,8 +258,10 @@ class ExactWatch:
             return False
         if kind == "change" and self._accesses == {Access.DELETE}:
             return False
+        if self.test is None or not (_is_known(old) and _is_known(new)):
+            return True
         try:
-            return self.test is None or bool(self.test(old, new))
+            return bool(self.test(old, new))
         except Exception:  # told where it is tried again
             return True
 
@@ -283,6 +287,7 @@ class ExactWatch:
                 key,
                 only_changes=is_one and Access.WRITE not in self._accesses,
                 condition=self._spec.condition if is_one else None,
+                test=self.test if is_one else None,
             )
             self._handles.append(handle)
             self._watches.add(handle, self)
@@ -330,6 +335,8 @@ class ExactWatch:
                 lambda frame: None,
                 self._watches.is_awaited,
             )
+            for handle in self._handles:  # what is compared must know of each write
+                handle.unfilter()
             content.test = self.test
             content.arm()
             self._content = content
@@ -424,6 +431,11 @@ def places_of(target: Target, first: Place) -> list[Place]:
     having = [one for one in classes if target.name in physical.class_dict(one)]
     made_in_python = [one for one in having if physical.is_heap_type(one)]
     return [first, *((dictwatch.namespace_of(one), target.name) for one in made_in_python)]
+
+
+def _is_known(value: object) -> bool:
+    """True for a value that a condition sees as it is."""
+    return value is not MISSING and type(value) is not Shadow
 
 
 def _is_instance(target: Target) -> bool:

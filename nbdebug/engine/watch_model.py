@@ -53,6 +53,15 @@ class WatchSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class CodePlace:
+    """A line of code, 1-based, with its file and function as the interpreter names them."""
+
+    path: str
+    line: int
+    function: str
+
+
+@dataclass(frozen=True, slots=True)
 class WatchEvent:
     """One thing that a watch has seen.
 

@@ -8,22 +8,30 @@ user threads without it, so their values are replaced, not changed.
 
 import sys
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from threading import get_ident
 from types import CodeType, FrameType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from nbdebug.engine import monitor
 from nbdebug.engine.checks import Hit
 from nbdebug.engine.locks import locked, new_lock
 from nbdebug.engine.monitor import DISABLE, Monitor
+from nbdebug.engine.quicksites import Front, Quick
 from nbdebug.engine.usercode import OWN_FOLDER, is_own
+
+if TYPE_CHECKING:
+    from nbdebug.engine._dictwatch import Site as Handle
 
 PURPOSE = "watch"
 
 SiteCheck = Callable[[int], Any]
 """Called before an instruction runs, with the depth of its frame for ``sys._getframe``, which costs
 more than most checks need. Returns None, a Hit, or DISABLE for: never here again."""
+
+
+Entry = tuple[int, int, SiteCheck] | tuple[int, int, SiteCheck, Quick | None]
+"""An offset in bytes, the rank at that offset, the check, and how C can make it."""
 
 
 class SiteUser(Protocol):
@@ -41,8 +49,8 @@ class SiteUser(Protocol):
     def concerns(self, code: CodeType, frame: FrameType) -> bool:
         """True if checks belong into ``code``, as ``frame`` runs it."""
 
-    def checks_in(self, code: CodeType) -> list[tuple[int, int, SiteCheck]]:
-        """Return (offset in bytes, rank at that offset, check) for each site in ``code``."""
+    def checks_in(self, code: CodeType) -> Sequence[Entry]:
+        """Return what is to be checked at each site in ``code``."""
 
     def begins(self, frame: FrameType, is_start: bool) -> None:
         """A frame of its code starts, or resumes."""
@@ -54,7 +62,7 @@ class SiteUser(Protocol):
 class _Armed:
     """A code object with sites: held weakly; ``version`` is that of the watches it was made for."""
 
-    __slots__ = ("followers", "keep", "ref", "users", "version")
+    __slots__ = ("followers", "keep", "quick", "ref", "users", "version")
 
     def __init__(self, ref: "weakref.ref[CodeType]", users: tuple[SiteUser, ...]) -> None:
         self.ref = ref
@@ -62,6 +70,7 @@ class _Armed:
         self.followers = tuple(user for user in users if user.follows_frames)
         self.keep = bool(self.followers)
         self.version = 0
+        self.quick: tuple[Handle, ...] = ()
 
 
 class SiteTable:
@@ -85,11 +94,15 @@ class SiteTable:
         self._everywhere: list[SiteUser] = []
         self._following = 0
         self._version = 0
+        self.front: Front | None = None
+        """What makes checks in C, where it can."""
         self._lock = new_lock()
 
     @locked
     def add(self, user: SiteUser) -> None:
         """Have the sites of a new watch checked, wherever code with some runs."""
+        if self.front is not None:
+            self.front.start()
         self.users[user] = None
         for name in user.names:
             self._by_name.setdefault(name, []).append(user)
@@ -213,7 +226,13 @@ class SiteTable:
     def forget_parent(self) -> None:
         """In a forked child: another thread may have held the lock at the fork."""
         self._lock = new_lock()
+        self.close()
+
+    def close(self) -> None:
+        """Check nothing more, and give back what that needed."""
         self.clear()
+        if self.front is not None:
+            self.front.stop()
 
     @locked
     def clear(self) -> None:
@@ -279,12 +298,14 @@ class SiteTable:
     def _bind(self, code: CodeType, users: tuple[SiteUser, ...]) -> None:
         key = id(code)
         ranked: dict[int, list[tuple[int, SiteCheck]]] = {}
+        quick: dict[int, Quick | None] = {}
         having = []
         for user in users:
             checks = user.checks_in(code)
             if checks or user.follows_frames:
                 having.append(user)
-            for offset, rank, check in checks:
+            for offset, rank, check, *made_by in checks:
+                quick[offset] = None if offset in ranked or not made_by else made_by[0]
                 ranked.setdefault(offset, []).append((rank, check))
         if not having:
             if key in self._armed:
@@ -294,6 +315,8 @@ class SiteTable:
         ref = weakref.ref(code, lambda _: self._forget(key))
         armed = _Armed(ref, tuple(having))
         before = self._armed.get(key)
+        for site in before.quick if before is not None else ():
+            site.close()
         if before is not None:  # until it is looked at for what was added since
             armed.version, armed.keep = before.version, before.keep or armed.keep
         self._armed[key] = armed
@@ -301,6 +324,8 @@ class SiteTable:
         self._ahead[key] = frozenset(
             offset for offset, found in ranked.items() if all(rank == 0 for rank, _ in found)
         )
+        if self.front is not None:
+            armed.quick = self.front.sites(code, quick.items())
         self.changes += 1
         self._monitor.arm(code, PURPOSE, self._mask(armed))
 
@@ -314,7 +339,9 @@ class SiteTable:
 
     def _forget(self, key: int) -> None:
         # Called by the collector too, on any thread, even while that thread holds the lock.
-        self._armed.pop(key, None)
+        armed = self._armed.pop(key, None)
+        for site in armed.quick if armed is not None else ():
+            site.close()
         self._ahead.pop(key, None)
         self.checks.pop(key, None)
 

@@ -17,8 +17,9 @@ from typing import Any, cast
 from nbdebug import errors
 from nbdebug.engine import evaluate, looking, modules, physical
 from nbdebug.engine.evaluate import Frame
+from nbdebug.engine.memory import Place
 from nbdebug.engine.sources import is_class_body
-from nbdebug.engine.store_sites import Kind, has_local, is_shared
+from nbdebug.engine.store_sites import Kind, has_local
 from nbdebug.engine.value_text import safe_text
 from nbdebug.engine.watch_model import Access
 from nbdebug.engine.watch_values import MISSING, Owner, is_container, is_plain
@@ -82,12 +83,12 @@ class LocalTarget(Target):
     accesses = _OF_NAMES
 
     def __init__(
-        self, text: str, code: CodeType, name: str, namespace: Any, frame: FrameType | None
+        self, text: str, qualname: str, name: str, namespace: Any, frame: FrameType | None
     ) -> None:
         super().__init__(text)
-        self.name, self.qualname, self.namespace = name, code.co_qualname, namespace
+        self.name, self.qualname, self.namespace = name, qualname, namespace
         self.names = ((Kind.LOCAL, name),)
-        self.is_shared = is_shared(code, name)
+        self.is_pending = False
         # Its id, not the frame: that would keep all its variables alive.
         self.frame_id = id(frame) if frame is not None else 0
         if frame is not None:
@@ -107,6 +108,29 @@ class LocalTarget(Target):
             return False
         inside = code.co_qualname.startswith(f"{self.qualname}.<locals>.")
         return code.co_qualname == self.qualname or (inside and self.name in code.co_freevars)
+
+
+class PendingLocalTarget(LocalTarget):
+    """A local variable of a function that isn't there yet, or hasn't got it yet.
+
+    It is the function of that name which runs first: of the namespace where the watch is set, or
+    of a module that the name begins with.
+    """
+
+    def __init__(self, text: str, function: str, name: str, namespace: Any) -> None:
+        super().__init__(text, function, name, namespace, None)
+        self.is_pending = True
+        self._function, self._home = function, namespace
+
+    def is_place_of(self, code: CodeType, frame: FrameType) -> bool:
+        """True for that function, from its first run on."""
+        if self.is_pending and has_local(code, self.name):
+            module = frame.f_globals.get("__name__")
+            is_here = frame.f_globals is self._home and code.co_qualname == self._function
+            if is_here or f"{module}.{code.co_qualname}" == self._function:
+                self.qualname, self.namespace = code.co_qualname, frame.f_globals
+                self.is_pending = False
+        return super().is_place_of(code, frame)
 
 
 class AttributeTarget(Target):
@@ -129,11 +153,19 @@ class AttributeTarget(Target):
         except (AttributeError, KeyError):
             return MISSING
 
+    def weak_owner(self) -> "weakref.ref[Any] | None":
+        """Return a weak reference to the object; None if reading the attribute may run code."""
+        owner = self.owner
+        one = owner.get() if owner is not None else None
+        if not self._is_plain_attribute or one is None or (owner is not None and owner.is_held):
+            return None
+        return weakref.ref(one)
+
     def reader(self) -> Callable[[], object]:
-        owner, read = self.owner, self._read
+        owner, read, ref = self.owner, self._read, self.weak_owner()
         assert owner is not None
-        one = owner.get()
-        if self._is_plain_attribute and one is not None and not owner.is_held:
+        one = ref() if ref is not None else None
+        if one is not None:
             # All in C: a third of what a function of Python's costs.
             return partial(operator.attrgetter(self.name), weakref.proxy(one))
         return lambda: read(owner.get())
@@ -169,6 +201,22 @@ class ItemTarget(Target):
         return lambda: read(owner.get(), key)
 
 
+class MemoryTarget(Target):
+    """Bytes in memory, by their address or as those of an object: for hardware only."""
+
+    accesses: frozenset[Access] = frozenset()
+
+    def __init__(self, text: str, place: Place, owner: object = None) -> None:
+        super().__init__(text)
+        self.place = place
+        if owner is not None:
+            self.owner = Owner(owner)
+
+    def read(self, frame: FrameType | None = None) -> object:
+        found = self.place.read()
+        return MISSING if found is None else found
+
+
 def resolve(text: str, frame: Frame, *, pending: bool = False, in_frame: bool = True) -> Target:
     """Return what ``text`` means in ``frame``.
 
@@ -178,7 +226,7 @@ def resolve(text: str, frame: Frame, *, pending: bool = False, in_frame: bool = 
     text = text.strip()
     function, colon, local = text.partition(":")
     if colon and local.strip().isidentifier() and "[" not in function:
-        return _local_of(text, function.strip(), local.strip(), frame)
+        return _local_of(text, function.strip(), local.strip(), frame, pending)
     try:
         node = ast.parse(text, mode="eval").body
     except (SyntaxError, ValueError) as error:
@@ -248,28 +296,32 @@ def _named(text: str, name: str, frame: Frame, pending: bool, in_frame: bool) ->
             raise errors.NotWatchable(said)
         if has_local(code, name):
             one = frame if in_frame else None
-            return LocalTarget(text, code, name, frame.f_globals, one)
+            return LocalTarget(text, code.co_qualname, name, frame.f_globals, one)
     namespace = frame.f_globals
     if name not in namespace and not pending:
         raise errors.NotThereYet(f"There is no variable `{name}` here.")
     return NamespaceTarget(text, namespace, name)
 
 
-def _local_of(text: str, function: str, name: str, frame: Frame) -> Target:
+def _local_of(text: str, function: str, name: str, frame: Frame, pending: bool) -> Target:
     value = None
     try:
         value = _value(ast.parse(function, mode="eval").body, frame)
     except (SyntaxError, ValueError, errors.NbdebugError):
         pass
     code = _code_of(value) or modules.code_of_function(function)
+    if pending and (code is None or not has_local(code, name)):
+        if not all(part.isidentifier() for part in function.split(".")):
+            raise errors.NotWatchable(f"`{function}` is no name of a function.")
+        return PendingLocalTarget(text, function, name, frame.f_globals)
     if code is None:
-        raise errors.UnknownVariable(f"There is no Python function `{function}` here.")
+        raise errors.NotThereYet(f"There is no Python function `{function}` here.")
     if not has_local(code, name):
         known = ", ".join((*code.co_varnames, *code.co_cellvars, *code.co_freevars)[:10])
         said = f"`{function}` has no local variable `{name}`; it has {known or 'none'}."
         raise errors.UnknownVariable(said)
     namespace = getattr(_function_behind(value), "__globals__", frame.f_globals)
-    return LocalTarget(text, code, name, namespace, None)
+    return LocalTarget(text, code.co_qualname, name, namespace, None)
 
 
 def _function_behind(value: Any) -> Any:

@@ -18,7 +18,10 @@ from typing import Any
 
 from nbdebug import errors
 from nbdebug.engine import conditions
+from nbdebug.engine.attribute_watches import AttributeWatches
 from nbdebug.engine.checks import Hit
+from nbdebug.engine.deferred import Deferred
+from nbdebug.engine.hardware_watches import HardwareWatches
 from nbdebug.engine.locks import locked, new_lock
 from nbdebug.engine.mechanisms import Mechanism, Offer, chosen
 from nbdebug.engine.model import Location
@@ -28,7 +31,15 @@ from nbdebug.engine.value_text import error_text
 from nbdebug.engine.watch_checks import SiteWatch
 from nbdebug.engine.watch_conditions import frame_test, plain_test, value_of
 from nbdebug.engine.watch_exact import ExactWatches
-from nbdebug.engine.watch_model import Access, Action, WatchEvent, WatchInfo, WatchSpec, Way
+from nbdebug.engine.watch_model import (
+    Access,
+    Action,
+    CodePlace,
+    WatchEvent,
+    WatchInfo,
+    WatchSpec,
+    Way,
+)
 from nbdebug.engine.watch_sites import SiteTable
 from nbdebug.engine.watch_targets import LocalTarget, NamespaceTarget, Target
 from nbdebug.engine.watch_values import MISSING, is_plain, text_of
@@ -85,9 +96,9 @@ class Watch:
         better, self._why_not = chosen(offers, target, spec, self._seen)
         if better is None:
             self._check_sites()
-        self.mechanism: Mechanism = better or SiteWatch(
-            target, accesses, table, self._seen, self._frame_ended
-        )
+        sites = SiteWatch(target, accesses, table, self._seen, self._frame_ended)
+        sites.condition = spec.condition
+        self.mechanism: Mechanism = better or sites
         self.mechanism.test = plain_test(spec.condition) if spec.condition else None
 
     def _check_sites(self) -> None:
@@ -106,7 +117,11 @@ class Watch:
         target, mechanism = self.target, self.mechanism
         value = target.read()
         state = f"ended: {self.why_ended}" if self.why_ended else "watching"
-        if not self.why_ended and value is MISSING and not isinstance(target, LocalTarget):
+        if isinstance(target, LocalTarget):
+            is_pending = target.is_pending
+        else:
+            is_pending = value is MISSING
+        if is_pending and not self.why_ended:
             state = "pending"
         sees = "; ".join(part for part in (mechanism.sees, target.note) if part)
         return WatchInfo(
@@ -142,15 +157,31 @@ class Watch:
 
     # -- events
 
-    def _seen(self, frame: FrameType, line: int, kind: str, old: object, new: object) -> Hit | None:
+    def _seen(
+        self,
+        frame: FrameType | None,
+        line: int,
+        kind: str,
+        old: object,
+        new: object,
+        at: CodePlace | None = None,
+        /,
+    ) -> Hit | None:
         owner = self.target.owner
         if owner is not None and owner.get() is None:
             self._end(self, _DIED)
             return None
-        return self._decide(frame, line, kind, old, new, "")
+        return self._decide(frame, line, kind, old, new, "", at)
 
     def _decide(
-        self, frame: FrameType | None, line: int, kind: str, old: object, new: object, where: str
+        self,
+        frame: FrameType | None,
+        line: int,
+        kind: str,
+        old: object,
+        new: object,
+        where: str,
+        at: CodePlace | None = None,
     ) -> Hit | None:
         spec = self.spec
         error = ""
@@ -179,7 +210,7 @@ class Watch:
         if self._hit_test is not None and not self._hit_test.passes(number):
             return None
         self.hits += 1
-        event = self._event(frame, line, kind, old, new, where)
+        event = self._event(frame, line, kind, old, new, where, at)
         self.history.append(event)
         return self._act(frame, event, old, new, error)
 
@@ -188,7 +219,7 @@ class Watch:
     ) -> Hit | None:
         spec, place = self.spec, None
         if frame is not None:
-            place = Location(event.path, event.line, frame.f_code.co_qualname)
+            place = Location(event.path, event.line, event.function)
         if spec.once:
             self._end(self, "it was asked for once")
         match spec.action:
@@ -224,11 +255,21 @@ class Watch:
         self._end(self, f"its frame, of {frame.f_code.co_qualname}, has ended")
 
     def _event(
-        self, frame: FrameType | None, line: int, kind: str, old: object, new: object, where: str
+        self,
+        frame: FrameType | None,
+        line: int,
+        kind: str,
+        old: object,
+        new: object,
+        where: str,
+        at: CodePlace | None,
     ) -> WatchEvent:
         old_text, new_text = text_of(old), text_of(new)
-        path = frame.f_code.co_filename if frame is not None else ""
-        function = frame.f_code.co_qualname if frame is not None else ""
+        path, function = "", ""
+        if at is not None:
+            path, line, function = at.path, at.line, at.function
+        elif frame is not None:
+            path, function = frame.f_code.co_filename, frame.f_code.co_qualname
         here = where or self._reports.place(path, line)
         since = self._seen_at if kind == "outside" else ""
         inside = f", in {function}()" if function and not function.startswith("<") else ""
@@ -263,7 +304,10 @@ class Watches:
         self.table = SiteTable(monitor_, user_code.is_user)
         self.reports = reports
         self.exact = ExactWatches(monitor_, self.table)
-        self.offers: list[Offer] = [self.exact.offer]
+        self.deferred = Deferred(monitor_)
+        self.hardware = HardwareWatches(self.deferred, self.table, user_code.is_user)
+        attributes = AttributeWatches(self.deferred, reports.notice)
+        self.offers: list[Offer] = [self.exact.offer, attributes.offer, self.hardware.offer]
         """Better mechanisms than store sites, the best first; each may decline a target."""
         self._ids = ids
         self._all: dict[int, Watch] = {}
@@ -350,6 +394,8 @@ class Watches:
     def forget_parent(self) -> None:
         """In a forked child: nothing is watched."""
         self._lock = new_lock()
+        self.hardware.forget_parent()
+        self.deferred.due.clear()
         self._all.clear()
         self.table.forget_parent()
         self.exact.close()
@@ -358,6 +404,7 @@ class Watches:
         """End every watch, and give back what they needed."""
         self.clear()
         self.exact.close()
+        self.table.close()
 
     # -- inside
 

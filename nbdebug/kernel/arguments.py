@@ -22,3 +22,8 @@ class CopyToGlobalsArguments:
     src_variable_name: str
     dst_variable_name: str
     src_frame_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SetSessionArguments:
+    session: int

@@ -6,8 +6,10 @@ Owns nothing: it joins the debugger and the magics, and says plainly why it can'
 from typing import Any
 
 from nbdebug import errors
-from nbdebug.kernel import magics, process_magics, watching
+from nbdebug.kernel import attach_magics, magics, process_magics, session_magics, watching
 from nbdebug.kernel.debugger import KernelDebugger, debugger_of
+
+_MAGICS = (magics, watching, session_magics, process_magics, attach_magics)
 
 
 def load(shell: Any) -> None:
@@ -23,9 +25,8 @@ def load(shell: Any) -> None:
         debugger_of(shell)
     except errors.NotStarted:
         KernelDebugger(shell).install()
-        magics.register(shell)
-        watching.register(shell)
-        process_magics.register(shell)
+        for one in _MAGICS:
+            one.register(shell)
 
 
 def unload(shell: Any) -> None:
@@ -35,6 +36,5 @@ def unload(shell: Any) -> None:
     except errors.NotStarted:
         return
     debugger.remove()
-    magics.unregister(shell)
-    watching.unregister(shell)
-    process_magics.unregister(shell)
+    for one in _MAGICS:
+        one.unregister(shell)
