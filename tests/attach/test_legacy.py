@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ import targets
 from attach_script import LIMIT_S, Marker
 from targets import NewTarget, TargetPython
 
+import nbdebug
 from nbdebug.attach import errors, legacy, runtime
 from nbdebug.attach.legacy import LegacyRequest, LegacyWaker
 from nbdebug.attach.memory import Memory
@@ -209,3 +211,75 @@ def test_a_stopped_target_and_one_that_ends_are_said_to_be_so(
     other.kill()
     with pytest.raises(errors.ProcessEnded):
         asked.wake()
+
+
+# -- the whole of it: the engine in an older Python
+
+PROGRAM = """
+import threading, time
+total = 0
+
+def work(number):
+    doubled = number * 2  # @mark here
+    return doubled
+
+threading.Thread(target=lambda: [time.sleep(0.01) for _ in range(10**6)], daemon=True).start()
+print("ready", flush=True)
+while total >= 0:
+    total += work(total % 10)
+    time.sleep(0.005)
+print("ended", total, flush=True)
+"""
+
+
+def test_the_engine_stops_evaluates_and_leaves_an_older_python(
+    old_python: TargetPython, tmp_path: Path
+) -> None:
+    script = tmp_path / "program.py"
+    script.write_text(PROGRAM)
+    line = next(n for n, text in enumerate(PROGRAM.splitlines(), 1) if "@mark here" in text)
+    process = subprocess.Popen(
+        [str(old_python.path), str(script)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={"PATH": os.environ["PATH"], "TMPDIR": os.environ["TMPDIR"]},
+    )
+    try:
+        assert process.stdout is not None and process.stdout.readline() == "ready\n"
+        with pytest.raises(errors.PythonTooOld):
+            nbdebug.attach(process.pid)
+        for _ in range(3):
+            with nbdebug.attach(process.pid, legacy=True) as session:
+                assert session.record is not None and session.record.way == "legacy"
+                assert session.add_breakpoint(str(script), line).verified
+                stop = session.wait_for_stop().stop
+                assert stop is not None and stop.reason == "breakpoint"
+                assert session.evaluate("number >= 0").value == "True"
+        with nbdebug.attach(process.pid, legacy=True) as session:
+            assert session.add_breakpoint(str(script), line).verified
+            assert session.wait_for_stop().stop is not None
+            session.evaluate("globals().__setitem__('total', -100)")
+        output, problems = process.communicate(timeout=LIMIT_S)
+        assert (process.returncode, problems) == (0, "")
+        assert output.startswith("ended -")
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_the_older_way_is_limited_by_policy(
+    new_target: NewTarget, old_python: TargetPython, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = new_target("naps", old_python)
+    monkeypatch.setenv("NBDEBUG_ATTACH", "safe")
+    with pytest.raises(errors.NotAllowed, match="`legacy` isn't allowed"):
+        nbdebug.attach(target.pid, legacy=True)
+
+
+def test_a_newer_python_is_attached_to_as_ever(
+    new_target: NewTarget, new_python: TargetPython
+) -> None:
+    target = new_target("naps", new_python)
+    with nbdebug.attach(target.pid, legacy=True) as session:
+        assert session.record is not None and session.record.way == "safe"
