@@ -25,7 +25,7 @@ class Quick:
     and ``condition`` are of the old and the new value.
     """
 
-    place: "Place"
+    place: Any  # a Place; as a text it would need a module in sys.modules
     owner: object
     name: str
     test: Callable[[object, object], Any] | None
