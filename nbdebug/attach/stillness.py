@@ -11,6 +11,7 @@ Source: CPython's Python/ceval_gil.c; Linux's Documentation/scheduler/sched-stat
 
 import ctypes
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -123,4 +124,5 @@ def _our_processor() -> int:
     return found
 
 
-_get_processor = getattr(ctypes.CDLL(None), "sched_getcpu", lambda: -1)
+_IS_LINUX = sys.platform.startswith("linux")
+_get_processor = ctypes.CDLL(None).sched_getcpu if _IS_LINUX else lambda: -1
