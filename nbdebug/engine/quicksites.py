@@ -13,7 +13,6 @@ from nbdebug.engine import dictwatch
 from nbdebug.engine.monitor import INSTRUCTION, Monitor
 
 if TYPE_CHECKING:
-    from nbdebug.engine._dictwatch import Place
     from nbdebug.engine._dictwatch import Site as Handle
 
 
@@ -25,7 +24,7 @@ class Quick:
     and ``condition`` are of the old and the new value.
     """
 
-    place: "Place"
+    place: Any  # a Place; as text it would need this module in sys.modules
     owner: object
     name: str
     test: Callable[[object, object], Any] | None
@@ -61,7 +60,7 @@ class Front:
             self._native.no_front()
             self._native = None
 
-    def place(self) -> "Place | None":
+    def place(self) -> Any:
         """Return a new place for `Quick`; None without a compiled part."""
         return None if self._native is None else self._native.Place()
 
