@@ -93,7 +93,8 @@ class InspectionLink:
         if self._is_over:
             _fail(future, "The session has ended.")
             return
-        reply: Json = {"type": "response", "seq": 0, "request_seq": sequence, "command": command}
+        reply: Json = {"type": "response", "seq": sequence, "request_seq": sequence}
+        reply["command"] = command
         events: list[tuple[str, Json]] = []
         body: Json | None = None
         failure: base_errors.NbdebugError | None = None

@@ -13,6 +13,7 @@ from nbdebug.engine import dictwatch
 from nbdebug.engine.monitor import INSTRUCTION, Monitor
 
 if TYPE_CHECKING:
+    from nbdebug.engine._dictwatch import Place
     from nbdebug.engine._dictwatch import Site as Handle
 
 
@@ -24,7 +25,7 @@ class Quick:
     and ``condition`` are of the old and the new value.
     """
 
-    place: Any  # a Place; as text it would need this module in sys.modules
+    place: Any  # a Place; as a text it would need a module in sys.modules
     owner: object
     name: str
     test: Callable[[object, object], Any] | None
@@ -60,7 +61,7 @@ class Front:
             self._native.no_front()
             self._native = None
 
-    def place(self) -> Any:
+    def place(self) -> "Place | None":
         """Return a new place for `Quick`; None without a compiled part."""
         return None if self._native is None else self._native.Place()
 
