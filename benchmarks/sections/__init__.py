@@ -10,6 +10,7 @@ from benchmarks.sections import (
     exceptions,
     imports,
     logs,
+    looking,
     memory,
     overhead,
     pause,
@@ -42,4 +43,5 @@ SECTIONS: dict[str, Callable[[Pool], list[Row]]] = {
     "script": script.measure,
     "watches": watches.measure,
     "memory": memory.measure,
+    "looking": looking.measure,
 }

@@ -136,6 +136,37 @@ class Contents:
             dictionary = self._memory.word(address + at) if at else 0
         return self.named_items(dictionary) if dictionary else []
 
+    def attribute_of_each(self, addresses: list[int], name: str) -> list[int]:
+        """Return what instances of one class have under a name, 0 for one that has nothing.
+
+        The instances are read together, where they keep their attributes without a dictionary.
+        """
+        if not addresses:
+            return []
+        classes = {self._objects.type_of(address).address for address in addresses[:1]}
+        cls = self._objects.type_at(classes.pop())
+        index = self._inline_index(cls, name)
+        found = [0] * len(addresses)
+        if index is not None:
+            at = self._offsets["dict_values.values"] + 8 * index
+            size = cls.basic_size + at + 8
+            reads = self._memory.read_many([(one - 24, 24 + size) for one in addresses])
+            for number, data in enumerate(reads):
+                if data is None or struct.unpack_from("<Q", data)[0]:
+                    continue  # it has a dictionary
+                kind = struct.unpack_from("<Q", data, 24 + self._offsets["pyobject.ob_type"])[0]
+                is_valid = data[24 + cls.basic_size + self._offsets["dict_values.valid"]]
+                if kind == cls.address and is_valid:
+                    (found[number],) = struct.unpack_from("<Q", data, 24 + cls.basic_size + at)
+        for number, address in enumerate(addresses):
+            if not found[number]:
+                try:
+                    items = self.instance_items(address, self._objects.type_of(address))
+                    found[number] = dict(items).get(name, 0)
+                except Unreadable:
+                    continue
+        return found
+
     def named_items(self, dictionary: int) -> list[tuple[str, int]]:
         """Return what a dictionary holds under keys that are strings."""
         if not self._objects.type_of(dictionary).is_a(DICT):
@@ -235,6 +266,17 @@ class Contents:
             for name, (index, _) in zip(names, keys, strict=True)
             if name is not None and index < len(words) and words[index]
         ]
+
+    def _inline_index(self, cls: Type, name: str) -> int | None:
+        """Return where instances of a class keep an attribute, of those that they keep inline."""
+        if self._version < (3, 13) or not cls.flags & INLINE_VALUES:
+            return None
+        cached = self._memory.word(cls.address + self._offsets["heap_type_object.ht_cached_keys"])
+        keys = [(index, key) for index, key, _ in self._entries(cached) if key] if cached else []
+        names = self._objects.names([key for _, key in keys])
+        return next(
+            (index for (index, _), one in zip(keys, names, strict=True) if one == name), None
+        )
 
     def _dict_at(self, address: int, cls: Type) -> int:
         """Return how far into an instance the address of its dictionary lies, 0 for none."""

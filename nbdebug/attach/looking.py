@@ -58,8 +58,8 @@ class Look:
         self.objects = Objects(self.memory, self.runtime.offsets)
         self.contents = Contents(self.objects)
         self.texts = Texts(self.objects, self.contents)
-        self._stacks = Stacks(self.memory, self.runtime, self.objects)
-        self._names = ThreadNames(self.objects, self.contents)
+        names = ThreadNames(self.objects, self.contents)
+        self._stacks = Stacks(self.memory, self.runtime, self.objects, names)
         self._tasks = Tasks(self.runtime, self.objects, self.contents, self._stacks.codes)
 
     def __enter__(self) -> Self:
@@ -88,15 +88,7 @@ class Look:
         snapshot = self._stacks.look(limit_s=limit_s, is_frozen=is_frozen, with_slots=with_slots)
         self.objects.forget()
         self.texts.forget()
-        threads = list(reversed(snapshot.threads))
-        names: dict[tuple[int, int], str] = {}
-        for interpreter in {thread.interpreter_address for thread in threads}:
-            idents = [t.ident for t in threads if t.interpreter_address == interpreter]
-            for ident, name in self._names.of(interpreter, idents).items():
-                names[interpreter, ident] = name
-        self._names.keep({(t.interpreter_address, t.ident) for t in threads})
-        named = (replace(t, name=names.get((t.interpreter_address, t.ident), "")) for t in threads)
-        return replace(snapshot, threads=tuple(named))
+        return replace(snapshot, threads=snapshot.threads[::-1])
 
     def has_run(self) -> set[int]:
         """Return those of the threads of the last look that may have run since: addresses."""
