@@ -39,6 +39,8 @@ _LOOK_AGAIN_S = 0.02
 _VETO_S = 1.0
 """A script that was taken and not even read after so long isn't going to be."""
 
+_SMALL_BYTES = 256 * 1024 * 1024
+
 Told = Callable[[NbdebugError], None]
 
 
@@ -232,8 +234,18 @@ class _Attempt:
             "modules": bundle.modules_for(hello.magic),
             "folder": str(bundle.FOLDER),
             "settings": {"name": hello.name, "silence_s": silence_s},
+            "collects": _is_small(self._pid),
         }
         return AgentLink(channel.order_engine(order, self._left_s), hello, self._record)
+
+
+def _is_small(pid: int) -> bool:
+    """True for a process that can be cleaned at once; a larger one is when it does so itself."""
+    try:
+        with open(f"/proc/{pid}/statm", encoding="ascii") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") < _SMALL_BYTES
+    except OSError:
+        return True
 
 
 def _left(pid: int, lock: PidLock) -> None:
