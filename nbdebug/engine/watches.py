@@ -14,16 +14,15 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nbdebug import errors
 from nbdebug.engine import conditions
 from nbdebug.engine.attribute_watches import AttributeWatches
 from nbdebug.engine.checks import Hit
 from nbdebug.engine.deferred import Deferred
-from nbdebug.engine.hardware_watches import HardwareWatches
 from nbdebug.engine.locks import locked, new_lock
-from nbdebug.engine.mechanisms import Mechanism, Offer, chosen
+from nbdebug.engine.mechanisms import Mechanism, Offer, Tell, chosen
 from nbdebug.engine.model import Location
 from nbdebug.engine.monitor import Monitor
 from nbdebug.engine.usercode import UserCode, is_own
@@ -43,6 +42,9 @@ from nbdebug.engine.watch_model import (
 from nbdebug.engine.watch_sites import SiteTable
 from nbdebug.engine.watch_targets import LocalTarget, NamespaceTarget, Target
 from nbdebug.engine.watch_values import MISSING, is_plain, text_of
+
+if TYPE_CHECKING:
+    from nbdebug.engine.hardware_watches import HardwareWatches
 
 _STACK = 50
 _DIED = "the object that it watched has died"
@@ -305,9 +307,10 @@ class Watches:
         self.reports = reports
         self.exact = ExactWatches(monitor_, self.table)
         self.deferred = Deferred(monitor_)
-        self.hardware = HardwareWatches(self.deferred, self.table, user_code.is_user)
+        self._is_user = user_code.is_user
+        self._hardware: HardwareWatches | None = None
         attributes = AttributeWatches(self.deferred, reports.notice)
-        self.offers: list[Offer] = [self.exact.offer, attributes.offer, self.hardware.offer]
+        self.offers: list[Offer] = [self.exact.offer, attributes.offer, self._offer_hardware]
         """Better mechanisms than store sites, the best first; each may decline a target."""
         self._ids = ids
         self._all: dict[int, Watch] = {}
@@ -394,7 +397,8 @@ class Watches:
     def forget_parent(self) -> None:
         """In a forked child: nothing is watched."""
         self._lock = new_lock()
-        self.hardware.forget_parent()
+        if self._hardware is not None:
+            self._hardware.forget_parent()
         self.deferred.due.clear()
         self._all.clear()
         self.table.forget_parent()
@@ -407,6 +411,14 @@ class Watches:
         self.table.close()
 
     # -- inside
+
+    def _offer_hardware(self, target: Target, spec: WatchSpec, tell: Tell) -> Mechanism | str:
+        """See `mechanisms.Offer`. What the first such watch loads, other processes do without."""
+        if self._hardware is None:
+            from nbdebug.engine.hardware_watches import HardwareWatches
+
+            self._hardware = HardwareWatches(self.deferred, self.table, self._is_user)
+        return self._hardware.offer(target, spec, tell)
 
     def _remove(self, watch: Watch) -> None:
         self._all.pop(watch.id, None)
