@@ -12,17 +12,19 @@ import weakref
 from collections.abc import Callable
 from functools import partial
 from types import CodeType, FrameType, ModuleType
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from nbdebug import errors
 from nbdebug.engine import evaluate, looking, modules, physical
 from nbdebug.engine.evaluate import Frame
-from nbdebug.engine.memory import Place
 from nbdebug.engine.sources import is_class_body
 from nbdebug.engine.store_sites import Kind, has_local
 from nbdebug.engine.value_text import safe_text
 from nbdebug.engine.watch_model import Access
 from nbdebug.engine.watch_values import MISSING, Owner, is_container, is_plain
+
+if TYPE_CHECKING:
+    from nbdebug.engine.memory import Place
 
 _OF_NAMES = frozenset(Access)
 _OF_PARTS = frozenset((Access.CHANGE, Access.DELETE))
@@ -206,7 +208,7 @@ class MemoryTarget(Target):
 
     accesses: frozenset[Access] = frozenset()
 
-    def __init__(self, text: str, place: Place, owner: object = None) -> None:
+    def __init__(self, text: str, place: "Place", owner: object = None) -> None:
         super().__init__(text)
         self.place = place
         if owner is not None:
