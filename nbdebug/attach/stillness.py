@@ -107,16 +107,22 @@ class Watched:
 @contextmanager
 def beside(thread: Watched) -> Iterator[bool]:
     """Run on a thread's processor meanwhile; yields whether that could be had."""
-    try:
-        ours = os.sched_getaffinity(0)
-        os.sched_setaffinity(0, {thread.processor()})
-    except (OSError, AttributeError, ValueError, IndexError):
+    if not _IS_LINUX:
         yield False
         return
+    ours = os.sched_getaffinity(0)
     try:
-        yield True
+        yield _move_to(thread)
     finally:
         os.sched_setaffinity(0, ours)
+
+
+def _move_to(thread: Watched) -> bool:
+    try:
+        os.sched_setaffinity(0, {thread.processor()})
+    except (OSError, ValueError, IndexError):  # it has ended, or that processor isn't ours to use
+        return False
+    return True
 
 
 def _our_processor() -> int:

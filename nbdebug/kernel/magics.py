@@ -14,7 +14,7 @@ from IPython.core.magic import Magics, line_magic, magics_class
 
 from nbdebug import errors
 from nbdebug._version import __version__
-from nbdebug.dap import breakpoint_text
+from nbdebug.dap import breakpoint_text, sessions
 from nbdebug.dap.points import RemoteBreakpoints, remote_stacks, remote_tasks
 from nbdebug.dap.remote import RemoteSession
 from nbdebug.engine.breakpoints import Breakpoints
@@ -263,6 +263,7 @@ class NbdebugMagics(Magics):
         client = f"open ({session.client_id or 'unnamed'})" if session.is_attached else "not open"
         hint = "" if session.is_attached else "; stops are printed and the run goes on"
         stop = engine.stops.current
+        current = sessions.here.current
         rows = [
             ["version", __version__],
             [
@@ -272,6 +273,7 @@ class NbdebugMagics(Magics):
                 else "off: it failed, see the message above; reload to try again",
             ],
             ["debugger client", client + hint],
+            ["current session", "this notebook" if current is None else current.title],
             ["stopped", stop.description if stop is not None else "no"],
             ["breakpoints", str(len(engine.breakpoints.infos()))],
             ["just my code", "on" if engine.user_code.just_my_code else "off"],
