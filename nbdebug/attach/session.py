@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 
+from nbdebug.attach import policy
 from nbdebug.attach.channel import Hello
 from nbdebug.attach.records import Record
 from nbdebug.dap.client import DapClient
@@ -20,6 +21,8 @@ from nbdebug.engine import forks
 SILENCE_S = 60.0
 """An attacher from which nothing is heard for so long is taken for one that hangs."""
 _ALIVE_S = 10.0
+_RUN_CODE = {"evaluate": "expression", "setVariable": "value", "setExpression": "value"}
+"""Requests that run code of the client's -> the argument that has it."""
 ALIVE: Json = {"seq": 0, "type": "event", "event": "nbdebug/alive"}
 
 
@@ -53,7 +56,10 @@ class AgentLink:
             receiver.lost(self._why)
 
     def request(self, command: str, arguments: Json) -> Future[Json]:
-        """See Link."""
+        """See Link. What runs code there is audited: a hook that raises forbids it."""
+        if command in _RUN_CODE:
+            text = arguments.get(_RUN_CODE[command])
+            policy.audit("evaluate", self.hello.pid, command=command, text=text)
         return self._client.request(command, arguments)
 
     def close(self) -> None:
