@@ -379,6 +379,21 @@ def test_a_shared_library_is_looked_into(
         assert functions(look.stacks().threads[0]) == ["sleep", "<module>"]
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may make a mount namespace")
+def test_a_process_that_sees_other_files_is_looked_into(
+    new_target: NewTarget, shared_python: TargetPython, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    own = f'mount -t tmpfs none {elsewhere} && cp "$1" {elsewhere}/other && P={elsewhere}/other'
+    own += ' && shift && exec "$P" "$@"'
+    target = new_target("sleep", shared_python, prefix=["unshare", "-m", "sh", "-c", own, "sh"])
+    program = Path(f"/proc/{target.pid}/exe").readlink()
+    assert not program.exists()
+    with Look(target.pid) as look:
+        assert functions(look.stacks().threads[0]) == ["sleep", "<module>"]
+
+
 def test_a_kernel_is_seen_from_another_process() -> None:
     with running_kernel(enable=False) as kernel:
         pid = int(kernel.run("import os; print(os.getpid())")["output"])
