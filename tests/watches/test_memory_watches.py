@@ -336,6 +336,18 @@ def test_an_array_that_dies_ends_its_watch(program: Debuggee) -> None:
     assert not watched.history
 
 
+@pytest.mark.parametrize("made", ["[1, 2, 3]", "bytearray(b'abc')", "array.array('q', [1, 2])"])
+def test_what_is_watched_is_not_kept_alive(program: Debuggee, made: str) -> None:
+    prepare(program, f"import array\ndata = {made}\n")
+    watched = watch(program, "data[1]")
+    program.engine.watches.look("one cell's end")
+    assert watched.info().state == "watching"
+    del program.namespace["data"]
+    program.engine.watches.look("another's")
+    assert watched.info().state == "ended: the object that it watched has died"
+    assert not watched.history
+
+
 def test_signals_are_the_programs_again_and_those_it_has_stay_its_own(each_python: Path) -> None:
     done = run(
         each_python,
