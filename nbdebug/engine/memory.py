@@ -2,7 +2,7 @@
 
 Owns the finding and the reading; must not know how a change is noticed. A place is found anew at
 each look, since lists and arrays move when they grow: memory that was freed is never read. What can
-be referred to weakly is; a list, a bytearray and the like can't be, and are kept alive.
+be referred to weakly is; a list or bytearray can't be, and is kept alive unless a `Holder` does it.
 
 Threads: any that holds the GIL. Source: Include/cpython/listobject.h, PEP 3118.
 """
@@ -13,7 +13,7 @@ import sys
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, Protocol
 
 from nbdebug import errors
 from nbdebug.engine import libraries, physical
@@ -277,37 +277,6 @@ class RawPlace:
         except (OSError, OverflowError, ValueError):
             return None
         return found if len(found) == self._span.length else None
-
-
-class BufferCompare:
-    """Notices that one element of a buffer has changed, by comparing: for LINE events.
-
-    Sees no write of an equal value, and of several writes between two looks only the last. A look
-    is an indexing of a memoryview, made anew each time: one that is kept would forbid the owner to
-    grow.
-    """
-
-    def __init__(self, owner: object, index: int | tuple[int, ...]) -> None:
-        self._owner, self._index = _weakly(owner), index
-        try:
-            self.value: Any = memoryview(cast(Any, owner))[cast(int, index)]
-        except (TypeError, ValueError, NotImplementedError) as error:
-            name = physical.name_of(type(owner))
-            raise errors.NotSupported(f"This {name} can't be compared: {error}.") from error
-        self.is_gone = False
-
-    def changed(self) -> tuple[Any, Any] | None:
-        """Return (old, new) if it has changed since the last look. Raises nothing."""
-        try:
-            new = memoryview(self._owner())[self._index]
-        except Exception:  # gone, or shorter than the index
-            self.is_gone = True
-            return None
-        old = self.value
-        if new == old or (new != new and old != old):  # noqa: PLR0124 - a NaN equals nothing
-            return None
-        self.value = new
-        return old, new
 
 
 def _with_buffer(value: object) -> object:
