@@ -426,6 +426,10 @@ class Watches:
         self.table.forget_parent()
         self.exact.close()
 
+    def step_aside(self) -> None:
+        """Record nothing more, after a failure of ours: no event comes any more."""
+        self.exact.close()
+
     def close(self) -> None:
         """End every watch, and give back what they needed."""
         self.clear()
