@@ -128,6 +128,10 @@ class HardwareWatches:
     def forget_parent(self) -> None:
         """In a forked child: the parent's watches aren't its own."""
         self._lock = new_lock()
+        self.close()
+
+    def close(self) -> None:
+        """Give everything back at once."""
         for one in self._open:
             one.close()
         self._open = []
