@@ -10,18 +10,27 @@ from typing import TYPE_CHECKING, Any
 from nbdebug._version import __version__
 
 if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable, Mapping, Sequence
+
     from nbdebug.api.asynchronous import AsyncSession
+    from nbdebug.api.attaching import attach_package as attach
+    from nbdebug.api.launching import LaunchedSession
     from nbdebug.api.session import Session
     from nbdebug.dap.listening import Listening
     from nbdebug.dap.watching import WatchHandle
+    from nbdebug.kernel.processes import ProcessTable
 
 __all__ = [
     "__version__",
     "aconnect",
+    "attach",
     "breakpoint",
     "connect",
+    "launch",
     "listen",
     "load_ipython_extension",
+    "processes",
     "unload_ipython_extension",
     "watch",
 ]
@@ -84,6 +93,54 @@ async def aconnect(
     )
 
 
+def __getattr__(name: str) -> Any:
+    # The package of this name can be called: importing a part of it mustn't hide the function.
+    if name == "attach":
+        import importlib
+
+        return importlib.import_module("nbdebug.attach")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def launch(
+    args: "Sequence[str]",
+    *,
+    stop_on_entry: bool = False,
+    breakpoints: "Iterable[str | tuple[str, int]]" = (),
+    watches: "Iterable[str]" = (),
+    cwd: "str | os.PathLike[str] | None" = None,
+    env: "Mapping[str, str] | None" = None,
+    python: str | None = None,
+    follow_children: bool | None = None,
+    timeout_s: float = 30.0,
+) -> "LaunchedSession":
+    """Start a Python program under the debugger: return a session with it, while it runs.
+
+    ``args`` is what stands behind ``python`` on a command line: ``["train.py", "--fast"]``,
+    ``["-m", "pkg", ...]``. Breakpoints are written as `%bp` has them, or as ``(path, line)``;
+    watches as `%watch` has them; those that the notebook has in files hold too. ``python`` names
+    another interpreter, ``env`` its whole environment. ``follow_children``: its child processes
+    are sessions too; what is done in a kernel with nbdebug. It is to begin within ``timeout_s``.
+    Its stdin is empty. It ends with this process, and with the ``with`` block, unless `.detach()`
+    lets it go.
+
+    Raises CannotLaunch, LaunchFailed, and what a breakpoint or watch is refused with.
+    """
+    from nbdebug.api import launching
+
+    return launching.launch(
+        args,
+        stop_on_entry=stop_on_entry,
+        breakpoints=breakpoints,
+        watches=watches,
+        cwd=cwd,
+        env=env,
+        python=python,
+        follow_children=follow_children,
+        timeout_s=timeout_s,
+    )
+
+
 def watch(text: str, **options: "Any") -> "WatchHandle":
     """Watch a variable, attribute or item: return what has its history.
 
@@ -110,6 +167,21 @@ def breakpoint() -> None:  # noqa: A001  # as the builtin, which it is like
     from nbdebug.dap import listening
 
     listening.stop_in(sys._getframe(1))
+
+
+def processes(*, details: bool = False) -> "ProcessTable":
+    """Return every Python process of this machine, the latest started first.
+
+    Each says what it runs, which Python and virtual environment, whether it is a notebook's kernel,
+    and whether it can be attached to, or why not. ``details`` also looks into the memory of each,
+    without running anything there. It is a sequence, which a notebook shows as a table.
+
+    Raises NoWayHere on a system without /proc.
+    """
+    from nbdebug.attach import processes as found
+    from nbdebug.kernel.processes import ProcessTable
+
+    return ProcessTable(found.processes(details=details))
 
 
 def load_ipython_extension(ipython: Any) -> None:

@@ -1,15 +1,16 @@
-"""The command line: ``python -m nbdebug install | uninstall``, or ``--listen`` and a program.
+"""The command line: ``python -m nbdebug COMMAND``, or ``--listen`` and a program.
 
 Owns the arguments and how an error is shown; what is done stands in the modules it calls.
 """
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Sequence
 
 from nbdebug._version import __version__
-from nbdebug.errors import UsageError
+from nbdebug.errors import NbdebugError, UsageError
 
 _LISTEN_USAGE = (
     "python -m nbdebug --listen HOST:PORT|unix:PATH [--wait-for-client] [--token TOKEN | "
@@ -28,10 +29,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.command is None:
             parser.print_help(sys.stderr)
             return 2
-        return _install(options) if options.command == "install" else _uninstall(options)
-    except UsageError as error:
-        print(f"nbdebug: {error}\n{error.advice}", file=sys.stderr)
-        return 2
+        return _COMMANDS[options.command](options)
+    except NbdebugError as error:
+        print(f"nbdebug: {error}\n{error.advice}".rstrip(), file=sys.stderr)
+        return 2 if isinstance(error, UsageError) else 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -65,7 +66,71 @@ def _parser() -> argparse.ArgumentParser:
             help="in this Python's environment; what `install` does if no place is given",
         )
         place.add_argument("--prefix", metavar="PATH", help="below this folder")
+    _add_attach(commands)
+    _add_ps(commands)
+    _add_stack(commands)
     return parser
+
+
+def _add_ps(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    ps = commands.add_parser(
+        "ps",
+        help="list the Python processes of this machine",
+        description="List the Python processes of this machine, and which can be attached to.",
+    )
+    ps.add_argument("text", nargs="*", help="only those with this in their command, user or pid")
+    ps.add_argument("--json", action="store_true", help="as JSON, with all that is known")
+    ps.add_argument("--details", action="store_true", help="with what their memory tells")
+
+
+def _add_attach(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    attach = commands.add_parser(
+        "attach",
+        help="debug a Python process that runs already, from VS Code or any DAP client",
+        description="Let a DAP client debug a Python process that runs already. Ctrl-C leaves it.",
+    )
+    attach.add_argument(
+        "target",
+        nargs="?",
+        metavar="PROCESS",
+        help="a pid, a notebook, or a part of a command; without it the client's `processId`",
+    )
+    attach.add_argument(
+        "--listen",
+        default="127.0.0.1:0",
+        metavar="ADDRESS",
+        help="HOST:PORT or unix:PATH (%(default)s: a free port)",
+    )
+    access = attach.add_mutually_exclusive_group()
+    access.add_argument("--token", default=os.environ.get("NBDEBUG_TOKEN"))
+    access.add_argument("--token-file", metavar="FILE")
+    access.add_argument("--no-auth", action="store_true", help="on 127.0.0.1 only")
+    attach.add_argument("--inspect", action="store_true", help="only look: run nothing in it")
+    attach.add_argument(
+        "--legacy", action="store_true", help="into 3.12 and 3.13, by a way that is less safe"
+    )
+    attach.add_argument(
+        "--timeout", type=float, default=10.0, metavar="SECONDS", help="(%(default)g)"
+    )
+    attach.add_argument(
+        "--wake", choices=("auto", "never"), default="auto", help="whether to wake one that sleeps"
+    )
+    attach.add_argument("--log", metavar="DIR", help="a folder for a record of every message")
+
+
+def _add_stack(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    stack = commands.add_parser(
+        "stack",
+        help="show the stacks of another Python process",
+        description="Show the stacks of all threads of a Python process. Nothing runs in it.",
+    )
+    stack.add_argument("pid", type=int, metavar="PID")
+    stack.add_argument("--locals", action="store_true", help="with the variables of each frame")
+    stack.add_argument("--json", action="store_true", help="as JSON")
+    stack.add_argument(
+        "--freeze", action="store_true", help="hold its threads still for some milliseconds"
+    )
+    stack.add_argument("--native", action="store_true", help="with native frames")
 
 
 def _listen_parser() -> argparse.ArgumentParser:
@@ -153,6 +218,70 @@ def _uninstall(options: argparse.Namespace) -> int:
     folder = uninstall_kernelspec(options.name, user=options.user, prefix=options.prefix)
     print(f"Removed the kernelspec '{options.name}' from {folder}")
     return 0
+
+
+def _ps(options: argparse.Namespace) -> int:
+    from nbdebug.attach import processes
+    from nbdebug.kernel.processes import ProcessTable
+
+    found = processes.find_all(options.text, details=options.details)
+    if options.text:  # our own command has these words too
+        found = [one for one in found if one.pid != os.getpid()]
+    if options.json:
+        print(json.dumps([processes.as_json(one) for one in found], indent=2))
+    else:
+        print(ProcessTable(found))
+    return 0
+
+
+def _attach(options: argparse.Namespace) -> int:
+    from nbdebug.attach import serving
+
+    token = _read_token(options.token_file) if options.token_file else options.token
+    server = serving.serve(
+        options.target,
+        options.listen,
+        token=token,
+        auth=not options.no_auth,
+        inspect=options.inspect,
+        timeout_s=options.timeout,
+        wake=options.wake,
+        legacy=options.legacy,
+        log_dir=options.log,
+    )
+    shown = f", token {server.token}" if server.token not in (None, token) else ""
+    print(f"nbdebug: listening on {server.address}{shown}", file=sys.stderr, flush=True)
+    try:
+        server.wait()
+    except KeyboardInterrupt:
+        print("nbdebug: detached", file=sys.stderr)
+        return 130
+    finally:
+        server.close()
+    print("nbdebug: the process has ended", file=sys.stderr)
+    return 0
+
+
+def _stack(options: argparse.Namespace) -> int:
+    from nbdebug.attach import reports
+
+    found = reports.stacks(
+        options.pid,
+        with_locals=options.locals,
+        freeze=options.freeze,
+        is_native=options.native,
+    )
+    print(json.dumps(found.as_json(), indent=2) if options.json else found)
+    return 0
+
+
+_COMMANDS = {
+    "install": _install,
+    "uninstall": _uninstall,
+    "attach": _attach,
+    "ps": _ps,
+    "stack": _stack,
+}
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ def main() -> None:
     if (why := run.unreadable(target)) is not None:
         sys.stderr.write(f"{why}\n")
         sys.exit(2)
+    run.prepare()
     ended = children.begin(process_starts.Orders.parse(orders), target.name)
     run.run(target, ended)
 

@@ -283,6 +283,22 @@ class ClientBusy(ClientError):
     advice = "Disconnect the other client first."
 
 
+class NoSession(ClientError):
+    """No session has this number, pid or name."""
+
+    slug = "no-session"
+    id = 180
+    advice = "`%session` lists them; `kernel` is this notebook's."
+
+
+class AmbiguousSession(NoSession):
+    """Several sessions have this name."""
+
+    slug = "ambiguous-session"
+    id = 181
+    advice = "Name it by its number or pid, as `%session` shows them."
+
+
 class TargetError(NbdebugError):
     """The user's code did it: it raised, took too long, or can't be reached."""
 
@@ -337,6 +353,14 @@ class ConnectionLost(TargetError):
     advice = "Check that the program still runs, and the address."
 
 
+class LaunchFailed(TargetError):
+    """A program was started, and ended or said nothing before it could begin."""
+
+    slug = "launch-failed"
+    id = 290
+    advice = "Run it without the debugger to see more; give `timeout_s` more time if it is slow."
+
+
 class NotSupported(NbdebugError):
     """Not to be had here, with the reason as the sentence."""
 
@@ -361,6 +385,14 @@ class NoAddressWatch(NotSupported):
     slug = "no-address-watch"
     id = 340
     advice = "Watch the variable, its attribute or item by name."
+
+
+class NotOfThisSession(NotSupported):
+    """What the current session can't do, though another could."""
+
+    slug = "not-of-this-session"
+    id = 390
+    advice = "`%session kernel` switches to the notebook's own; `%session` lists all."
 
 
 class EngineInUse(NotSupported):
@@ -395,6 +427,14 @@ class TokenNeeded(UsageError):
     slug = "token-needed"
     id = 451
     advice = "Leave out --no-auth, or listen on 127.0.0.1 or unix:PATH."
+
+
+class CannotLaunch(UsageError):
+    """What is to be launched isn't there, or isn't a Python program."""
+
+    slug = "cannot-launch"
+    id = 480
+    advice = "Name a script, `-m module` or `-c code`; `%debug_script?` shows the rest."
 
 
 def by_slug(slug: str) -> type[NbdebugError]:

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 _OWN_FOLDER = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_prepared: list[types.ModuleType] = []
 _KEPT: list[Any] = []  # the module that was __main__: its functions still need their globals
 
 
@@ -102,9 +103,14 @@ def run(program: Program, ended: Callable[[int], None]) -> None:
         sys.exit(status)
 
 
+def prepare() -> None:
+    """Make the program's ``__main__`` now, so that what is to be watched in it can be named."""
+    _prepared.append(_new_main())
+
+
 def _start(program: Program) -> Callable[[], object]:
     """Set the process up for a program; return the call that runs it."""
-    main = _new_main()
+    main = _prepared.pop() if _prepared else _new_main()
     sys.argv = program.argv
     match program.kind:
         case "module":

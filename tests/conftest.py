@@ -9,15 +9,22 @@ import re
 import shutil
 import tempfile
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from interpreters import VERSIONS, require
+from kernel_client import Kernel, running_kernel
 
 # Reasons, as regular expressions, for which a test may be skipped even where everything must run.
 EXPECTED_SKIPS: tuple[str, ...] = (
     "no hardware watches here: ",  # containers often forbid perf events, and many VMs lack them
 )
+
+if TYPE_CHECKING:  # what isn't installed everywhere
+    from lab import LabServer, OpenNotebook
+    from playwright.sync_api import Browser
 
 _skips: list[tuple[str, str]] = []
 _left: dict[int, str] = {}
@@ -27,6 +34,65 @@ _left: dict[int, str] = {}
 def each_python(request: pytest.FixtureRequest) -> Path:
     """Run the test once on every supported Python: the path of its interpreter."""
     return require(request.param)
+
+
+@pytest.fixture
+def kernel(each_python: Path) -> Iterator[Kernel]:
+    """A kernel of the test's own with nbdebug loaded, once on every supported Python."""
+    with running_kernel(python=str(each_python)) as running:
+        yield running
+
+
+@pytest.fixture
+def here() -> Iterator[Kernel]:
+    """A kernel of the test's own with nbdebug loaded, on the Python that runs the tests."""
+    with running_kernel() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator["LabServer"]:
+    """A JupyterLab server of the module's own, with our kernelspec."""
+    from lab import LabServer
+
+    lab = LabServer(tmp_path_factory.mktemp("lab"))
+    lab.install_kernelspec()
+    with lab:
+        yield lab
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    """A headless Chromium."""
+    from lab import find_chromium, running_chromium
+
+    executable = find_chromium()
+    if executable is None:
+        pytest.skip("no Chromium on the PATH")
+    with running_chromium(executable) as running:
+        yield running
+
+
+@pytest.fixture
+def open_notebook(
+    server: "LabServer", browser: "Browser", request: pytest.FixtureRequest
+) -> Iterator["OpenNotebook"]:
+    """Write a notebook and open it in a browser's window of its own."""
+    from lab import Notebook, keep_screenshot
+
+    name = request.node.name
+    context = browser.new_context(viewport={"width": 1400, "height": 900})
+
+    def open_(cells: Sequence[str], kernel: str = "python3") -> Notebook:
+        server.write_notebook(f"{name}.ipynb", cells, kernel)
+        return Notebook(context.new_page(), server, f"{name}.ipynb")
+
+    yield open_
+    print(server.log)
+    for page in context.pages:
+        keep_screenshot(page, f"{name}-end")
+    context.close()
+    server.shut_down_kernels()
 
 
 # Everything that tests start inherits this folder: it shows whose a process is, and takes what

@@ -11,13 +11,14 @@ import subprocess
 import sys
 import threading
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
+ARTIFACTS = Path(__file__).parents[1] / "artifacts"
 LIMIT_S = 60
 Json = dict[str, Any]
 SERVER_OPTIONS = (
@@ -42,6 +43,12 @@ CHROMIUM_OPTIONS = (
 )
 # A person who has used JupyterLab before: no question about news, no completer over the code.
 SETTINGS = {"apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False}}
+
+
+def keep_screenshot(page: Page, name: str) -> None:
+    """Keep what a page shows now, in artifacts/."""
+    ARTIFACTS.mkdir(exist_ok=True)
+    page.screenshot(path=ARTIFACTS / f"{name.removeprefix('test_')}.png")
 
 
 def find_chromium() -> str | None:
@@ -338,3 +345,7 @@ class Notebook:
         return self.variables.locator(
             f"jp-tree-item:has(> .jp-DebuggerVariables-name:text-is({json.dumps(name)}))"
         )
+
+
+OpenNotebook = Callable[..., Notebook]
+"""What the fixture `open_notebook` gives."""

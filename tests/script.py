@@ -24,6 +24,26 @@ from nbdebug.dap.client import DapClient
 LIMIT_S = 30
 Json = dict[str, Any]
 
+LOOP = """\
+def total_of(n):
+    total = 0
+    for i in range(n):
+        total += i  # @add
+    return total
+
+print("begin")  # @first
+print(total_of(5))  # @call
+print("end")  # @last
+"""
+
+WAITS = """\
+import sys
+print("ready", flush=True)
+for line in sys.stdin:
+    seen = line.strip()  # @seen
+    print("saw", seen, flush=True)
+"""
+
 
 class Script:
     """One process that nbdebug runs, and the text of its program."""
@@ -190,3 +210,22 @@ def debugging(
 def threads_of_ours() -> list[str]:
     """Return the names of nbdebug's threads in this process."""
     return [t.name for t in threading.enumerate() if t.name.startswith("nbdebug-")]
+
+
+def plain(
+    folder: Path,
+    target: list[str],
+    python: str | Path = sys.executable,
+    options: tuple[str, ...] = (),
+) -> tuple[int, str, str]:
+    """Run something with the interpreter alone; return exit code, stdout, stderr."""
+    done = subprocess.run(
+        [str(python), *options, *target],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr

@@ -4,21 +4,18 @@ Screenshots are kept in artifacts/.
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
 
 import pytest
-from interpreters import ROOT
 
 pytest.importorskip("playwright.sync_api", reason="playwright isn't installed: run `make setup`")
 pytest.importorskip("jupyterlab", reason="JupyterLab isn't installed: run `make setup`")
 
-from lab import LabServer, Notebook, find_chromium, running_chromium
-from playwright.sync_api import Browser, Page, expect
+from lab import LabServer, OpenNotebook, keep_screenshot
+from playwright.sync_api import expect
 
 # The page answers some clicks only after it has settled, and says nowhere when that is.
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240), pytest.mark.flaky(reruns=2)]
 
-ARTIFACTS = ROOT / "artifacts"
 LOAD = "%load_ext nbdebug"
 MEAN = """\
 def mean(values):
@@ -32,50 +29,6 @@ print("mean:", result)
 """
 IN_LOOP = "        total += value"
 LOOP = "    for value in values:"
-
-OpenNotebook = Callable[..., Notebook]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabServer]:
-    lab = LabServer(tmp_path_factory.mktemp("lab"))
-    lab.install_kernelspec()
-    with lab:
-        yield lab
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    executable = find_chromium()
-    if executable is None:
-        pytest.skip("no Chromium on the PATH")
-    with running_chromium(executable) as running:
-        yield running
-
-
-@pytest.fixture
-def open_notebook(
-    server: LabServer, browser: Browser, request: pytest.FixtureRequest
-) -> Iterator[OpenNotebook]:
-    """Write a notebook and open it in a browser's window of its own."""
-    name = request.node.name
-    context = browser.new_context(viewport={"width": 1400, "height": 900})
-
-    def open_(cells: Sequence[str], kernel: str = "python3") -> Notebook:
-        server.write_notebook(f"{name}.ipynb", cells, kernel)
-        return Notebook(context.new_page(), server, f"{name}.ipynb")
-
-    yield open_
-    print(server.log)
-    for page in context.pages:
-        keep_screenshot(page, f"{name}-end")
-    context.close()
-    server.shut_down_kernels()
-
-
-def keep_screenshot(page: Page, name: str) -> None:
-    ARTIFACTS.mkdir(exist_ok=True)
-    page.screenshot(path=ARTIFACTS / f"{name.removeprefix('test_')}.png")
 
 
 def debugpy_processes(server: LabServer) -> list[str]:

@@ -10,12 +10,6 @@ from kernel_client import Json, Kernel, line_of, running_kernel
 BODY = "x = 1\ny = x + 1  # @hit\nprint('y is', y)\n"
 
 
-@pytest.fixture(params=["on each Python"])
-def kernel(each_python: Path) -> Iterator[Kernel]:
-    with running_kernel(python=str(each_python)) as running:
-        yield running
-
-
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Kernel]:
     with running_kernel() as running:

@@ -33,14 +33,17 @@ def run_pytest(
     folder: Path, *tests: str, require_all: bool = False
 ) -> subprocess.CompletedProcess[str]:
     """Run test files of these contents under a copy of our conftest."""
-    for name in ("conftest.py", "interpreters.py"):
-        shutil.copy(ROOT / "tests" / name, folder)
+    shutil.copy(ROOT / "tests" / "conftest.py", folder)
     for number, test in enumerate(tests):
         (folder / f"test_{number}.py").write_text(test)
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", folder],
         cwd=folder,
-        env=os.environ | {"NBDEBUG_REQUIRE_ALL": "1" if require_all else ""},
+        env=os.environ
+        | {
+            "NBDEBUG_REQUIRE_ALL": "1" if require_all else "",
+            "PYTHONPATH": str(ROOT / "tests"),  # for what conftest itself imports
+        },
         capture_output=True,
         text=True,
         timeout=60,

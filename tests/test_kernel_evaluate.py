@@ -1,11 +1,8 @@
 """Evaluating at a stop of a real kernel, and while nothing is stopped: it harms nothing."""
 
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
-import pytest
-from kernel_client import Kernel, line_of, running_kernel
+from kernel_client import Kernel, line_of
 
 CELL = """import asyncio
 def double(n):
@@ -33,18 +30,6 @@ def plain():
 """
 PLAIN = CELL + "plain()\n"
 ASYNC = CELL + "await waits()\n"
-
-
-@pytest.fixture(params=["on each Python"])
-def kernel(each_python: Path) -> Iterator[Kernel]:
-    with running_kernel(python=str(each_python)) as running:
-        yield running
-
-
-@pytest.fixture
-def here() -> Iterator[Kernel]:
-    with running_kernel() as running:
-        yield running
 
 
 def stop_at(kernel: Kernel, code: str, *marks: str) -> None:

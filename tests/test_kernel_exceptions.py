@@ -1,25 +1,10 @@
 """Stops at exceptions in a real kernel, asked for as JupyterLab's menu does, on every Python."""
 
 import signal
-from collections.abc import Iterator
-from pathlib import Path
 
-import pytest
-from kernel_client import Json, Kernel, running_kernel
+from kernel_client import Json, Kernel
 
 FAILS = "def f(x):\n    y = 5\n    return 1 / x\nz = 1\nf(0)"
-
-
-@pytest.fixture(params=["on each Python"])
-def kernel(each_python: Path) -> Iterator[Kernel]:
-    with running_kernel(python=str(each_python)) as running:
-        yield running
-
-
-@pytest.fixture
-def here() -> Iterator[Kernel]:
-    with running_kernel() as running:
-        yield running
 
 
 def set_filters(kernel: Kernel, *filters: str) -> None:

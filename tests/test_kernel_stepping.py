@@ -2,28 +2,14 @@
 
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
 from dap_schema import schema
-from kernel_client import LIMIT_S, Json, Kernel, line_of, running_kernel
+from kernel_client import LIMIT_S, Json, Kernel, line_of
 
 from nbdebug.dap.requests import NOT_SUPPORTED
 from nbdebug.kernel.session import KernelSession
-
-
-@pytest.fixture
-def kernel(each_python: Path) -> Iterator[Kernel]:
-    with running_kernel(python=str(each_python)) as running:
-        yield running
-
-
-@pytest.fixture
-def here() -> Iterator[Kernel]:
-    with running_kernel() as running:
-        yield running
 
 
 def step(kernel: Kernel, command: str = "next", **more: Any) -> int:

@@ -10,18 +10,6 @@ from kernel_client import Kernel, running_kernel
 FAILS = "def f(x):\n    y = [5]\n    return 1 / x\ndef g(a):\n    f(a - a)\nz = 1\ng(7)"
 
 
-@pytest.fixture(params=["on each Python"])
-def kernel(each_python: Path) -> Iterator[Kernel]:
-    with running_kernel(python=str(each_python)) as running:
-        yield running
-
-
-@pytest.fixture
-def here() -> Iterator[Kernel]:
-    with running_kernel() as running:
-        yield running
-
-
 def open_last(kernel: Kernel) -> None:
     """Ask for a post-mortem and wait for its stop."""
     since = len(kernel.events)

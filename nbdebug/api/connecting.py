@@ -10,9 +10,9 @@ from typing import Any
 
 from nbdebug import errors
 from nbdebug.api.kernel_link import KernelLink
-from nbdebug.api.links import SocketLink
 from nbdebug.api.model import Json
 from nbdebug.api.session import Session
+from nbdebug.dap.links import SocketLink
 
 
 def connect(

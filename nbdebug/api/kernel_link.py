@@ -15,8 +15,8 @@ import zmq
 from jupyter_client.blocking.client import BlockingKernelClient
 
 from nbdebug import errors
-from nbdebug.api.links import Receiver
 from nbdebug.api.model import Json
+from nbdebug.dap.links import Receiver
 from nbdebug.dap.transport import start_thread
 
 _ids = itertools.count(1)

@@ -15,9 +15,9 @@ from typing import Self
 from nbdebug import errors
 from nbdebug.api import model as m
 from nbdebug.api.kernel_link import KernelLink
-from nbdebug.api.links import Link
 from nbdebug.api.model import Json
 from nbdebug.dap.client import body_of
+from nbdebug.dap.links import Link
 
 CLIENT_ID = "nbdebug"
 
@@ -25,8 +25,11 @@ CLIENT_ID = "nbdebug"
 class Session:
     """Debugs one kernel or script. `nbdebug.connect` makes it; leaving its block closes it."""
 
-    def __init__(self, link: Link, arguments: Json, timeout_s: float) -> None:
-        """Attach through a link. Raises ClientBusy, AuthRequired, ConnectionLost, TookTooLong."""
+    def __init__(self, link: Link, arguments: Json | None, timeout_s: float) -> None:
+        """Attach through a link; with ``arguments`` None it is attached.
+
+        Raises ClientBusy, AuthRequired, ConnectionLost, TookTooLong.
+        """
         self.timeout_s = timeout_s
         """How long any single request may take."""
         self.on_event: Callable[[m.Event], None] | None = None
@@ -47,6 +50,8 @@ class Session:
         self._functions: list[Json] = []
         self._breakpoints: dict[int, m.Breakpoint] = {}
         link.start(self)
+        if arguments is None:
+            return
         try:
             self.ask("initialize", clientID=CLIENT_ID, adapterID="nbdebug")
             self.ask("attach", **arguments)

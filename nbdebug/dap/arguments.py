@@ -12,8 +12,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nbdebug import errors
-from nbdebug.engine.model import BreakpointSpec, FunctionTarget, LineTarget
-from nbdebug.engine.watch_model import Access, WatchSpec
+from nbdebug.engine.model import (
+    BreakpointSpec,
+    FunctionTarget,
+    LineTarget,
+    ModuleTarget,
+    Target,
+)
+from nbdebug.engine.watch_model import Access, Action, WatchSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,6 +304,45 @@ class ModulesArguments:
     module_count: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class OneBreakpointArguments:
+    breakpoint: SourceBreakpoint
+    source: SourceArg | None = None
+    module: str = ""
+    function: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeBreakpointsArguments:
+    ids: tuple[int, ...]
+    change: typing.Literal["remove", "enable", "disable"]
+
+
+@dataclass(frozen=True, slots=True)
+class SetWatchArguments:
+    expression: str
+    frame_id: int | None = None
+    pending: bool = False
+    accesses: tuple[typing.Literal["change", "write", "delete", "read"], ...] = ("change",)
+    action: typing.Literal["auto", "stop", "log", "raise"] = "auto"
+    condition: str | None = None
+    hit_condition: str | None = None
+    once: bool = False
+    thread: str | None = None
+    keep: int = 1000
+    with_stack: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WatchIdsArguments:
+    ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WatchIdArguments:
+    id: int
+
+
 def parse(shape: type[Any], raw: object, where: str = "arguments") -> Any:
     """Return ``raw`` as an instance of the dataclass ``shape``.
 
@@ -384,6 +429,22 @@ def line_spec(source: SourceArg, one: SourceBreakpoint) -> BreakpointSpec:
     )
 
 
+def one_spec(asked: OneBreakpointArguments) -> BreakpointSpec:
+    """Return the engine's words for one breakpoint, wherever it is. Raises BadArguments."""
+    one, source = asked.breakpoint, asked.source
+    if asked.function:
+        target: Target = FunctionTarget(asked.function)
+    elif asked.module:
+        target = ModuleTarget(asked.module, one.line)
+    elif source is not None and source.path:
+        target = LineTarget(source.path, one.line, source.cell)
+    else:
+        raise errors.BadArguments("`arguments` name no `source.path`, `module` or `function`.")
+    return BreakpointSpec(
+        target, one.condition or None, one.hit_condition or None, one.log_message or None
+    )
+
+
 def function_spec(one: FunctionBreakpoint) -> BreakpointSpec:
     """Return the engine's words for a function breakpoint."""
     target = FunctionTarget(one.name)
@@ -400,3 +461,17 @@ def watch_spec(one: DataBreakpoint) -> WatchSpec:
         "readWrite": (Access.CHANGE, Access.READ),
     }[one.access_type]
     return WatchSpec(accesses, condition=one.condition, hit_condition=one.hit_condition)
+
+
+def asked_watch(asked: SetWatchArguments) -> WatchSpec:
+    """Return what `nbdebug/setWatch` asks for."""
+    return WatchSpec(
+        accesses=tuple(Access(one) for one in asked.accesses),
+        action=Action(asked.action),
+        condition=asked.condition or None,
+        hit_condition=asked.hit_condition or None,
+        once=asked.once,
+        thread=asked.thread or None,
+        keep=max(asked.keep, 1),
+        with_stack=asked.with_stack,
+    )

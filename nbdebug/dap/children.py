@@ -2,7 +2,7 @@
 
 Owns the address where children announce themselves; and in the child, the announcement, and the
 waiting for the child's own client. Threads: announcements come on a reader's; a forked child waits
-for its client before the fork returns there, at most `_CLIENT_LIMIT_S`.
+for its client before the fork returns there, at most `Orders.limit_s`.
 """
 
 import os
@@ -19,11 +19,11 @@ from nbdebug.dap import process_starts, transport
 from nbdebug.dap.messages import Json
 from nbdebug.dap.process_starts import Orders
 from nbdebug.dap.transport import Connection, Listener, TcpAddress, UnixAddress
+from nbdebug.engine import forks
 
 if TYPE_CHECKING:
     from nbdebug.dap.listening import Listening
 
-_CLIENT_LIMIT_S = 10.0
 _ANNOUNCE_LIMIT_S = 2.0
 
 
@@ -92,9 +92,12 @@ def _serve(orders: Orders, program: str) -> "Listening | None":
     if not _announce(orders.announce_to, announcement):
         listener.close()
         return None
-    if not listener.wait_for_client(_CLIENT_LIMIT_S) and sys.stderr is not None:
+    if orders.ends_with_client:
+        # Who has made the folder is gone.
+        listener.end_with_client(lambda: shutil.rmtree(orders.folder, ignore_errors=True))
+    if not listener.wait_for_client(orders.limit_s) and sys.stderr is not None:
         sys.stderr.write(
-            f"nbdebug: no client came for process {os.getpid()} within {_CLIENT_LIMIT_S:g} s; "
+            f"nbdebug: no client came for process {os.getpid()} within {orders.limit_s:g} s; "
             "it runs on\n"
         )
     return listener
@@ -113,16 +116,8 @@ def _announce(path: str, announcement: Json) -> bool:
     return was_heard
 
 
-class _Hook:
-    """Whether forks are followed; the hook can't be taken back, and is set once."""
-
-    is_set = False
-
-
 def _follow(orders: Orders) -> None:
-    if not _Hook.is_set and hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=_forked)
-        _Hook.is_set = True
+    forks.call_in_child(_forked)
     process_starts.follow(orders)
 
 

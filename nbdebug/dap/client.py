@@ -16,6 +16,7 @@ from typing import Any
 from nbdebug import errors
 from nbdebug.dap import transport
 from nbdebug.dap.messages import Json
+from nbdebug.dap.transport import Connection
 
 LIMIT_S = 30.0
 
@@ -23,8 +24,10 @@ LIMIT_S = 30.0
 class DapClient:
     """Sends requests to a DAP server, and keeps its events until they are asked for."""
 
-    def __init__(self, address: str, limit_s: float = LIMIT_S, *, keep_events: bool = True) -> None:
-        """Connect. Raises BadAddress, ConnectionLost."""
+    def __init__(
+        self, address: str | Connection, limit_s: float = LIMIT_S, *, keep_events: bool = True
+    ) -> None:
+        """Connect, or use a connection that there is. Raises BadAddress, ConnectionLost."""
         self.limit_s = limit_s
         self._keep_events = keep_events
         self.events: queue.SimpleQueue[Json] = queue.SimpleQueue()
@@ -39,7 +42,9 @@ class DapClient:
         self._waiting: dict[int, Future[Json]] = {}
         self._lost = threading.Event()
         self._why = ""
-        self._connection = transport.connect(transport.parse_address(address), limit_s)
+        if isinstance(address, str):
+            address = transport.connect(transport.parse_address(address), limit_s)
+        self._connection = address
         self._connection.start(self._receive, self._ended)
 
     @property
@@ -93,6 +98,10 @@ class DapClient:
     def close(self) -> None:
         """End the connection: what is stopped there runs on."""
         self._connection.close(1.0)
+
+    def forget(self) -> None:
+        """In a forked child: the connection is the parent's, and ends with that."""
+        self._connection.forget()
 
     # -- on the reader's thread
 

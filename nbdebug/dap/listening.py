@@ -6,10 +6,9 @@ Owns which session and which server this process has. Called on the program's th
 import atexit
 import os
 import sys
-import warnings
+from collections.abc import Callable
 from time import monotonic, sleep
 from types import FrameType
-from typing import Any
 
 from nbdebug import errors
 from nbdebug.dap.log import MessageLog
@@ -17,6 +16,7 @@ from nbdebug.dap.script import ScriptSession
 from nbdebug.dap.server import Server, token_for
 from nbdebug.dap.session import Session
 from nbdebug.dap.transport import Address, TcpAddress, parse_address
+from nbdebug.engine import forks
 from nbdebug.engine.model import Location
 
 _LOOK_AGAIN_S = 0.05
@@ -30,7 +30,7 @@ class Listening:
         self._server = Server(session, address, token)
         if isinstance(session, ScriptSession) and isinstance(address, TcpAddress):
             session.children_host = address.host
-        self._filter = _ignore_fork_warning() if isinstance(session, ScriptSession) else None
+        self._filter = forks.ignore_warning() if isinstance(session, ScriptSession) else None
         self._is_open = True
         self._exit_code: int | None = None
         atexit.register(self.close)  # first registered, last called: what the program does at exit
@@ -69,9 +69,15 @@ class Listening:
             self._session.program_ended(self._exit_code)
         self._server.close()
         _state.listening = None
-        filters: Any = warnings.filters
-        if self._filter in filters:
-            filters.remove(self._filter)
+        forks.heed_warning(self._filter)
+
+    def end_with_client(self, lost: Callable[[], None]) -> None:
+        """Have the program end when its client is lost without having disconnected.
+
+        ``lost`` is called then, on a thread of ours.
+        """
+        if isinstance(self._session, ScriptSession):
+            self._session.on_client_lost = lost
 
     def is_users(self, name: str) -> None:
         """Take code of files whose names begin so for the user's."""
@@ -94,7 +100,6 @@ class _State:
     def __init__(self) -> None:
         self.shared: Session | None = None
         self.listening: Listening | None = None
-        self.follows_forks = False
         self._alone: dict[str, Session] = {}
 
     @property
@@ -143,12 +148,15 @@ def listen(
         session.log = MessageLog(log_dir or os.environ.get("NBDEBUG_LOG"))
     listening = Listening(session, where, token_for(where, token, auth))
     _state.listening = listening
-    if not _state.follows_forks and hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=_forget_parent)
-        _state.follows_forks = True
+    forks.call_in_child(_forget_parent)
     if wait:
         listening.wait_for_client()
     return listening
+
+
+def shared() -> Session | None:
+    """Return the session of the kernel that this process is, None where it isn't one."""
+    return _state.shared
 
 
 def session_here() -> Session:
@@ -190,15 +198,6 @@ def stop_in(frame: FrameType) -> None:
         session.engine.stops.stop_after(frame)
     elif _state.shared is not None:
         sys.breakpointhook()  # noqa: T100  # the kernel's own, which knows what to do
-
-
-def _ignore_fork_warning() -> object:
-    """Return the filter that keeps Python silent about threads in a process that forks.
-
-    The threads are ours, and fit for it; with -W error the warning would be an exception.
-    """
-    warnings.filterwarnings("ignore", r"This process \(pid=\d+\) is multi-threaded")
-    return warnings.filters[0]
 
 
 def _forget_parent() -> None:

@@ -27,6 +27,15 @@ Json = dict[str, Any]
 
 _SUMMARY_CHARS = 60
 
+EMPTY_BODIES: dict[str, Json] = {
+    # JupyterLab reads these without a look at `success`.
+    "stackTrace": {"stackFrames": []},
+    "scopes": {"scopes": []},
+    "variables": {"variables": []},
+    "setBreakpoints": {"breakpoints": []},
+    "modules": {"modules": []},
+}
+
 
 _CONDITION = (
     "Classes, an expression of `exception`, or both: `KeyError, pkg.Error if exception.args`."
@@ -72,6 +81,14 @@ def sendable(text: str) -> str:
 def without_nones(body: Json) -> Json:
     """Return ``body`` without the keys whose value is None: DAP's optional properties."""
     return {key: value for key, value in body.items() if value is not None}
+
+
+def failure_body(command: str, error: errors.NbdebugError) -> Json:
+    """Return the body of the reply that says why a request failed."""
+    text = sendable(str(error))
+    details = {"id": error.id, "format": f"{text} {error.advice}".strip(), "showUser": True}
+    details["variables"] = {"slug": error.slug}
+    return {**EMPTY_BODIES.get(command, {}), "error": details}
 
 
 def breakpoint_body(info: BreakpointInfo, source: Json | None = None) -> Json:
@@ -213,19 +230,23 @@ def variable_body(variable: Variable, brief: bool = False) -> Json:
     texts = {"name": sendable(variable.name), "value": sendable(variable.value)}
     body = {**texts, **value_body(variable)}
     body["evaluateName"] = sendable(variable.evaluate_name or "")  # Jupyter's clients read it
-    if brief:
-        for key in ("valueLocationReference", "presentationHint"):
-            body.pop(key, None)
-        if variable.reference:
-            body["type"] = _summary(variable)
-    return body
+    return brief_variable(body) if brief else body
 
 
-def _summary(variable: Variable) -> str:
-    if variable.value.startswith(f"{variable.type} ("):  # DataFrame (96, 3)
-        return variable.value[:_SUMMARY_CHARS]
-    count = variable.indexed_count
-    return f"{variable.type} ({count})" if count and variable.type else variable.type
+def brief_variable(body: Json) -> Json:
+    """Return DAP's Variable as JupyterLab shows it: see `variable_body`."""
+    hints = ("valueLocationReference", "presentationHint")
+    kept = {key: value for key, value in body.items() if key not in hints}
+    if kept.get("variablesReference"):
+        kept["type"] = _summary(kept)
+    return kept
+
+
+def _summary(body: Json) -> str:
+    type_, value, count = body.get("type", ""), body.get("value", ""), body.get("indexedVariables")
+    if value.startswith(f"{type_} ("):  # DataFrame (96, 3)
+        return str(value[:_SUMMARY_CHARS])
+    return f"{type_} ({count})" if count and type_ else str(type_)
 
 
 def output_body(text: str, category: str, location: Location | None) -> Json:

@@ -31,13 +31,17 @@ _LOOKED_AT = 80  # the code that starts these helpers begins with that
 class Orders:
     """What a child is told: where its parent listens for it, and where it may listen itself.
 
-    ``host`` is empty for a socket in ``folder``. ``forks_only``: it has no session of its own.
+    ``host`` is empty for a socket in ``folder``. ``forks_only``: it has no session of its own. It
+    waits ``limit_s`` for its client. ``ends_with_client``: a client that is lost, without having
+    disconnected, takes it along.
     """
 
     announce_to: str
     folder: str
     host: str = ""
     forks_only: bool = False
+    limit_s: float = 10.0
+    ends_with_client: bool = False
 
     @classmethod
     def parse(cls, text: str) -> "Orders":

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from nbdebug import errors
 from nbdebug.dap import arguments as a
+from nbdebug.dap import listings
 from nbdebug.dap import messages as m
 from nbdebug.dap.messages import Json
 from nbdebug.dap.paths import Edge, Mapping
 from nbdebug.engine import modules as loaded_modules
 from nbdebug.engine.evaluate import is_place
 from nbdebug.engine.memory_targets import at_address
-from nbdebug.engine.model import ExceptionFilter, Granularity, StepKind
+from nbdebug.engine.model import BreakpointInfo, ExceptionFilter, Granularity, StepKind
 from nbdebug.engine.usercode import Rule
 from nbdebug.engine.watch_model import Access, WatchSpec
 from nbdebug.engine.watches import Watch, check_spec
@@ -283,6 +284,52 @@ def tasks(session: "Session", arguments: a.Nothing) -> Json:
     return {"tasks": [m.task_body(task) for task in session.engine.tasks.all()]}
 
 
+def list_breakpoints(session: "Session", arguments: a.Nothing) -> Json:
+    return _listed(session.engine.breakpoints.infos())
+
+
+def set_breakpoint(session: "Session", arguments: a.OneBreakpointArguments) -> Json:
+    info = session.engine.breakpoints.add(a.one_spec(arguments))
+    return {"breakpoint": m.breakpoint_body(info), "inFull": listings.breakpoint_body(info)}
+
+
+def change_breakpoints(session: "Session", arguments: a.ChangeBreakpointsArguments) -> Json:
+    breakpoints = session.engine.breakpoints
+    if arguments.change == "remove":
+        return _listed(breakpoints.remove(arguments.ids))
+    return _listed(breakpoints.enable(arguments.ids, arguments.change == "enable"))
+
+
+def _listed(infos: list[BreakpointInfo]) -> Json:
+    return {"breakpoints": [listings.breakpoint_body(info) for info in infos]}
+
+
+def list_watches(session: "Session", arguments: a.Nothing) -> Json:
+    watches = session.engine.watches
+    watches.look("the listing of watches")
+    return {"watches": [listings.watch_body(one.info()) for one in watches.every()]}
+
+
+def set_watch(session: "Session", arguments: a.SetWatchArguments) -> Json:
+    target = session.target(arguments.expression, 0, arguments.frame_id, pending=arguments.pending)
+    watch = session.engine.watches.add(target, a.asked_watch(arguments))
+    return {"watch": listings.watch_body(watch.info())}
+
+
+def remove_watches(session: "Session", arguments: a.WatchIdsArguments) -> Json:
+    found = [session.engine.watches.named(str(id_))[0] for id_ in arguments.ids]
+    session.engine.watches.remove(found)
+    return {"watches": [listings.watch_body(one.info()) for one in found]}
+
+
+def watch_history(session: "Session", arguments: a.WatchIdArguments) -> Json:
+    [watch] = session.engine.watches.named(str(arguments.id))
+    return {
+        "expression": m.sendable(watch.target.text),
+        "events": listings.events_body(tuple(watch.history)),
+    }
+
+
 def pause(session: "Session", arguments: a.ThreadArguments) -> Json | None:
     said = session.engine.motion.pause(arguments.thread_id)
     return {"message": m.sendable(said)} if said else None
@@ -423,6 +470,13 @@ REQUESTS: dict[str, Request[Any]] = {
     "modules": Request(a.ModulesArguments, modules, {"supportsModulesRequest": True}),
     "nbdebug/runTo": Request(a.RunToArguments, run_to),
     "nbdebug/tasks": Request(a.Nothing, tasks),
+    "nbdebug/breakpoints": Request(a.Nothing, list_breakpoints),
+    "nbdebug/setBreakpoint": Request(a.OneBreakpointArguments, set_breakpoint),
+    "nbdebug/changeBreakpoints": Request(a.ChangeBreakpointsArguments, change_breakpoints),
+    "nbdebug/watches": Request(a.Nothing, list_watches, may_wait=True),
+    "nbdebug/setWatch": Request(a.SetWatchArguments, set_watch, may_wait=True),
+    "nbdebug/removeWatches": Request(a.WatchIdsArguments, remove_watches),
+    "nbdebug/watchHistory": Request(a.WatchIdArguments, watch_history),
 }
 
 NOT_SUPPORTED = {

@@ -10,19 +10,21 @@ import signal
 import threading
 from collections.abc import Callable
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nbdebug.dap import arguments as a
 from nbdebug.dap import messages as m
 from nbdebug.dap import requests
 from nbdebug.dap.breakpoint_hook import BreakpointHook
-from nbdebug.dap.children import Children
 from nbdebug.dap.messages import Json
 from nbdebug.dap.redirect import Redirect
 from nbdebug.dap.requests import REQUESTS, Request
 from nbdebug.dap.session import Session
 from nbdebug.dap.transport import start_thread
 from nbdebug.engine.model import Stop
+
+if TYPE_CHECKING:
+    from nbdebug.dap.children import Children
 
 _QUIET_S = 3.0
 """A client that has attached and sends nothing for so long won't send `configurationDone`."""
@@ -40,6 +42,8 @@ class ScriptSession(Session):
         super().__init__(lambda event: None)
         self._program = program
         self.is_debugging = True
+        self.on_client_lost: Callable[[], None] | None = None
+        """Where it is set, a client that is lost, without having disconnected, ends the program."""
         self._attached = threading.Event()
         self._configured = threading.Event()
         self._last_request = 0.0
@@ -107,6 +111,9 @@ class ScriptSession(Session):
 
     def client_left(self) -> None:
         """See Session."""
+        if self.on_client_lost is not None and self.is_initialized and not self._is_ending:
+            self.on_client_lost()
+            self._is_ending = True
         if not self._is_ending:
             super().client_left()
             return
@@ -135,6 +142,8 @@ class ScriptSession(Session):
                     "subProcess": True,
                 }
             )
+            from nbdebug.dap.children import Children  # seldom needed, and imports much
+
             self._children = Children(self.children_host, self._child_came)
 
     def _unfollow(self) -> None:

@@ -7,12 +7,15 @@ their messages on each one's reader.
 
 import hmac
 import os
+from collections.abc import Callable
 from contextlib import suppress
+from typing import Protocol
 
 from nbdebug import errors
+from nbdebug.dap.log import MessageLog
 from nbdebug.dap.messages import Json
-from nbdebug.dap.session import Session
 from nbdebug.dap.transport import Address, Connection, Listener, TcpAddress
+from nbdebug.engine import forks
 from nbdebug.engine.locks import hold, new_lock
 
 _ENTRY_LIMIT_S = 10.0
@@ -23,10 +26,42 @@ _FLUSH_S = 1.0
 _SESSION_ENTRIES = ("attach", "launch")
 
 
+class Served(Protocol):
+    """What a server has its client speak to: a session, or what stands for one elsewhere."""
+
+    log: MessageLog
+    is_attached: bool
+    is_initialized: bool
+
+    def take(self, send: Callable[[Json], None]) -> None:
+        """Have events go to a client until `give_back`. Raises ClientBusy."""
+
+    def give_back(self) -> None:
+        """Have events go where they went before."""
+
+    def capabilities(self) -> Json:
+        """Return what it can do."""
+
+    def submit(self, request: Json, reply: Callable[[Json], None]) -> None:
+        """Have a request answered, once, now or later."""
+
+    def accept(self, request: Json, body: Json | None = None) -> Json:
+        """Return the reply to a request that was met elsewhere."""
+
+    def refuse(self, request: object, error: errors.NbdebugError) -> Json:
+        """Return the reply to a request that isn't to be run."""
+
+    def answered(self, response: Json) -> None:
+        """Take note of a client's reply to a request of the session's."""
+
+    def client_left(self) -> None:
+        """Take note that the client is gone."""
+
+
 class Server:
     """Lets clients that connect to an address use a session, one after the other."""
 
-    def __init__(self, session: Session, address: Address, token: str | None) -> None:
+    def __init__(self, session: Served, address: Address, token: str | None) -> None:
         """Begin to listen. ``token`` None lets everybody in who can connect. Raises BadAddress."""
         self.session = session
         self.token = token
@@ -35,6 +70,7 @@ class Server:
         self._lock = new_lock()  # held for moments: guards who is the client
         self._listener = Listener(address, self._arrives)
         _servers.append(self)
+        forks.call_in_child(_forget_parent)
 
     @property
     def address(self) -> Address:
@@ -227,8 +263,3 @@ def _forget_parent() -> None:
     for server in _servers:
         server.forget()
     _servers.clear()
-
-
-# A hook can't be taken back, so there is one for all servers.
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_parent)

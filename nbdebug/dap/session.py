@@ -28,15 +28,6 @@ from nbdebug.engine.model import BreakpointInfo, Limits, Location, Stop
 from nbdebug.engine.watch_model import WatchInfo
 from nbdebug.engine.watch_targets import Target, resolve
 
-_EMPTY_BODIES: dict[str, Json] = {
-    # JupyterLab reads these without a look at `success`.
-    "stackTrace": {"stackFrames": []},
-    "scopes": {"scopes": []},
-    "variables": {"variables": []},
-    "setBreakpoints": {"breakpoints": []},
-    "modules": {"modules": []},
-}
-
 _REMEMBERED_TARGETS = 100
 
 
@@ -117,6 +108,19 @@ class Session:
         reply = self._reply(sequence, command, True)
         return reply if body is None else {**reply, "body": body}
 
+    def relayed(self, request: Json, reply: Json) -> Json:
+        """Return another session's reply to a request as one of this session's."""
+        command, sequence = _head_of(request)
+        own = self._reply(sequence, command, bool(reply.get("success")))
+        if "message" in reply:
+            own["message"] = reply["message"]
+        if "body" in reply:
+            own["body"] = reply["body"]
+        if not own["success"]:
+            own["body"] = {**messages.EMPTY_BODIES.get(command, {}), **(reply.get("body") or {})}
+        self.log.write("->", own)
+        return own
+
     def refuse(self, request: object, error: errors.NbdebugError) -> Json:
         """Return the reply to a request that isn't to be run."""
         command, sequence = _head_of(request)
@@ -154,11 +158,8 @@ class Session:
 
     def _failure(self, sequence: int, command: str, error: errors.NbdebugError) -> Json:
         reply = self._reply(sequence, command, False)
-        text = messages.sendable(str(error))
-        reply["message"] = text
-        details = {"id": error.id, "format": f"{text} {error.advice}".strip(), "showUser": True}
-        details["variables"] = {"slug": error.slug}
-        reply["body"] = {**_EMPTY_BODIES.get(command, {}), "error": details}
+        reply["message"] = messages.sendable(str(error))
+        reply["body"] = messages.failure_body(command, error)
         return reply
 
     # -- life, used by the request table
@@ -217,21 +218,27 @@ class Session:
     # -- what is watched
 
     def target(
-        self, name: str, reference: int, frame_id: int | None, length: int | None = None
+        self,
+        name: str,
+        reference: int,
+        frame_id: int | None,
+        length: int | None = None,
+        *,
+        pending: bool = False,
     ) -> Target:
         """Return what a client wants to watch; an expression without a frame is a global one.
 
-        With ``length`` so many bytes of it. Raises NotWatchable, UnknownVariable, StaleReference,
-        UnknownFrame.
+        With ``length`` so many bytes of it; ``pending`` takes a global that isn't there yet. Raises
+        NotWatchable, UnknownVariable, StaleReference, UnknownFrame.
         """
         if reference or frame_id is not None or self.engine.stops.current is not None:
-            return self.engine.inspector.target(name, reference, frame_id, length)
-        return self.idle_target(name, length)
+            return self.engine.inspector.target(name, reference, frame_id, length, pending=pending)
+        return self.idle_target(name, length, pending=pending)
 
-    def idle_target(self, text: str, length: int | None = None) -> Target:
+    def idle_target(self, text: str, length: int | None = None, *, pending: bool = False) -> Target:
         """Return what a text means while nothing is stopped, or so many bytes of it."""
-        target = resolve(text, NamespaceFrame(vars(sys.modules["__main__"])))
-        return sized(target, None, length)
+        frame = NamespaceFrame(vars(sys.modules["__main__"]))
+        return sized(resolve(text, frame, pending=pending), None, length)
 
     def remember_target(self, target: Target) -> str:
         """Return the dataId of what a client has asked about; the last ones are known."""

@@ -97,11 +97,16 @@ class Connection:
         self._on_message: Callable[[Json], None] = lambda message: None
         self._on_end: Callable[[str], None] = lambda why: None
 
-    def start(self, on_message: Callable[[Json], None], on_end: Callable[[str], None]) -> None:
-        """Begin to read and write. ``on_end`` is told why the connection has ended."""
+    def start(
+        self, on_message: Callable[[Json], None], on_end: Callable[[str], None]
+    ) -> threading.Thread:
+        """Begin to read and write; return the thread that reads.
+
+        ``on_end`` is told why the connection has ended.
+        """
         self._on_message, self._on_end = on_message, on_end
         start_thread("nbdebug-writer", self._write)
-        start_thread("nbdebug-reader", self._read)
+        return start_thread("nbdebug-reader", self._read)
 
     @property
     def is_open(self) -> bool:
@@ -296,6 +301,13 @@ def connect(address: Address, limit_s: float) -> Connection:
         ) from None
     made.settimeout(None)
     return Connection(made)
+
+
+def adopt(descriptor: int) -> Connection:
+    """Return a connection over a connected socket's descriptor, which it closes at its end."""
+    adopted = socket.socket(fileno=descriptor)
+    adopted.settimeout(None)
+    return Connection(adopted)
 
 
 def start_thread(name: str, run: Callable[[], None]) -> threading.Thread:

@@ -10,7 +10,6 @@ is raised after it, and what is already under way is cleared or absorbed before 
 Code that is blocked in C can't be interrupted: the exception arrives when it comes back to Python.
 """
 
-import ctypes
 import math
 import os
 import threading
@@ -18,17 +17,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from time import monotonic
 
+from nbdebug.engine import capi
 from nbdebug.engine.model import Limits
 from nbdebug.errors import Cancelled, TookTooLong
 
 _IDLE_S = 10.0
 _AGAIN_S = 0.1
 """The exception is raised again after this time: a bare ``except:`` may have swallowed it."""
-
-# A prototype of our own: setting argtypes on ctypes.pythonapi would change it for the guest.
-_set_async_exc = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_ulong, ctypes.c_void_p)(
-    ("PyThreadState_SetAsyncExc", ctypes.pythonapi)
-)
 
 
 class _Expired(BaseException):
@@ -63,7 +58,7 @@ class _Call:
             if self.armed:
                 self.fired = True
                 self.fire_at = now + _AGAIN_S
-                _set_async_exc(self.thread_id, id(_Expired))
+                capi.functions().set_async_exc(self.thread_id, id(_Expired))
         finally:
             self.gate.release()
 
@@ -111,7 +106,7 @@ class Bounded:
                     try:
                         call.gate.acquire()
                         if call.fired:
-                            _set_async_exc(thread_id, None)
+                            capi.functions().set_async_exc(thread_id, None)
                         break
                     except _Expired:
                         continue

@@ -4,7 +4,6 @@ Owns what is known of C code that calls Python; reads the interpreter's own link
 caller, which Python doesn't show. Only for frames that run, on their own thread.
 """
 
-import ctypes
 import functools
 import sys
 from types import BuiltinFunctionType, FrameType, FunctionType, MethodDescriptorType, MethodType
@@ -12,11 +11,11 @@ from types import BuiltinFunctionType, FrameType, FunctionType, MethodDescriptor
 from nbdebug import compat
 from nbdebug.engine import physical
 from nbdebug.engine.bytecode import UNKNOWN, Code
+from nbdebug.engine.capi import WORD, word_at
 from nbdebug.engine.sources import is_class_body
 
-_WORD = ctypes.sizeof(ctypes.c_void_p)
-_FRAME_POINTER = object.__basicsize__ + _WORD  # behind f_back, in PyFrameObject
-_PREVIOUS = _WORD  # behind the code, in _PyInterpreterFrame
+_FRAME_POINTER = object.__basicsize__ + WORD  # behind f_back, in PyFrameObject
+_PREVIOUS = WORD  # behind the code, in _PyInterpreterFrame
 
 # What C code may take for an answer rather than an error.
 _ANSWERS = (AttributeError, StopIteration, StopAsyncIteration, GeneratorExit)
@@ -120,12 +119,12 @@ def _is_direct(inner: FrameType, outer: FrameType) -> bool:
 
 
 def _interpreter_frame(frame: FrameType) -> int | None:
-    return ctypes.c_void_p.from_address(id(frame) + _FRAME_POINTER).value
+    return word_at(id(frame) + _FRAME_POINTER)
 
 
 def _previous(frame: FrameType) -> int | None:
     place = _interpreter_frame(frame)
-    return None if place is None else ctypes.c_void_p.from_address(place + _PREVIOUS).value
+    return None if place is None else word_at(place + _PREVIOUS)
 
 
 @functools.cache

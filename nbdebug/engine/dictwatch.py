@@ -21,7 +21,6 @@ Objects/dictobject.c, Doc/c-api/dict.rst.
 import ast
 import atexit
 import functools
-import importlib
 import opcode
 import os
 import sys
@@ -75,7 +74,8 @@ def why_not() -> str | None:
     if not getattr(sys, "_is_gil_enabled", lambda: True)():
         return "This Python runs without the GIL, which the watcher of dicts relies on."
     try:
-        loaded = importlib.import_module("nbdebug.engine._dictwatch")
+        # The statement's own function: in another process it may be one of ours, that finds none.
+        loaded = __import__("nbdebug.engine._dictwatch", None, None, ("start",))
     except ModuleNotFoundError:
         return "This nbdebug has no compiled part: the wheel is pure, or no compiler was there."
     except ImportError as error:

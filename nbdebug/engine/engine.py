@@ -6,13 +6,13 @@ Owns the joining and the life of the whole; each part's rules are in its own mod
 
 import contextlib
 import itertools
-import os
 import threading
 import traceback
 from types import FrameType
 from typing import Protocol
 
 from nbdebug import errors
+from nbdebug.engine import forks
 from nbdebug.engine.breakpoints import Breakpoints
 from nbdebug.engine.checks import Hit, Reports, location_of
 from nbdebug.engine.exceptions import ExceptionStops
@@ -224,10 +224,8 @@ _followed: list[Engine] = []
 
 
 def _follow_forks(engine: Engine) -> None:
-    # A hook can't be taken back, so there is one for all engines that ever start.
-    if not _followed and hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=_forget_parent)
     _followed[:] = [engine]
+    forks.call_in_child(_forget_parent)
 
 
 def _forget_parent() -> None:

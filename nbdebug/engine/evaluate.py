@@ -6,7 +6,6 @@ stopped thread, which bounds it in time; what the text raises goes through uncha
 
 import ast
 import builtins
-import ctypes
 import inspect
 import re
 import textwrap
@@ -15,7 +14,7 @@ from types import CodeType, FrameType
 from typing import Any, cast
 
 from nbdebug import compat, errors
-from nbdebug.engine import awaiting, conditions
+from nbdebug.engine import awaiting, capi, conditions
 from nbdebug.engine.sources import is_class_body
 
 _FILE = "<nbdebug evaluate>"
@@ -190,4 +189,4 @@ def write_back(frame: Frame, namespace: Any) -> None:
         or namespace is frame.f_globals
     ):
         return
-    ctypes.pythonapi.PyFrame_LocalsToFast(ctypes.py_object(frame), ctypes.c_int(1))
+    capi.functions().locals_to_fast(frame, 1)

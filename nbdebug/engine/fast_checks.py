@@ -64,7 +64,7 @@ _TESTED = """
 
 _HOT = """
 def on_instruction(code, offset):
-    if code is hot and offset == at and not (steps or asked or watch.is_careful):
+    if code is hot and offset == at and not (steps or asked or due or watch.is_careful):
         try:
 {begin}
             old = state.value
@@ -108,7 +108,8 @@ def callback_for(
 ) -> Callable[[CodeType, int], Any] | None:
     """Return a callback that makes this check by itself, and asks ``python`` of all else.
 
-    ``names`` are ``python``, ``steps`` and ``asked``. None for a check that can't stand there.
+    ``names`` are ``python``, ``steps``, ``asked`` and ``due``. None for a check that can't stand
+    there.
     """
     hot = getattr(check, "hot", None)
     if type(hot) is not Hot:

@@ -253,16 +253,24 @@ class Inspector:
                 parked.cancel()
 
     def target(
-        self, name: str, reference: int = 0, frame_id: int | None = None, length: int | None = None
+        self,
+        name: str,
+        reference: int = 0,
+        frame_id: int | None = None,
+        length: int | None = None,
+        *,
+        pending: bool = False,
     ) -> Target:
         """Return what is to be watched: a child of a reference, or an expression in a frame.
 
-        With ``length`` so many bytes of it. Raises StaleReference, UnknownFrame, UnknownVariable,
-        NotWatchable, NotStopped.
+        With ``length`` so many bytes of it; ``pending`` takes a global that isn't there yet. Raises
+        StaleReference, UnknownFrame, UnknownVariable, NotWatchable, NotStopped.
         """
         if not reference:
             return self.in_frame(
-                frame_id, lambda frame: sized(resolve(name, frame), frame, length), _LOOK_LIMIT_S
+                frame_id,
+                lambda frame: sized(resolve(name, frame, pending=pending), frame, length),
+                _LOOK_LIMIT_S,
             )
         if self._stops.current is None:
             return self._idle_variables.target(reference, name, length)

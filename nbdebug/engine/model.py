@@ -79,7 +79,7 @@ class ExceptionDetails:
     full_type_name: str
     stack_trace: str
     evaluate_name: str | None = None
-    inner: "tuple[ExceptionDetails, ...]" = ()
+    inner: tuple["ExceptionDetails", ...] = ()  # as one text it needs a module in sys.modules
 
 
 class StepKind(StrEnum):

@@ -27,7 +27,7 @@ class Quick:
     and ``condition`` are of the old and the new value.
     """
 
-    place: "Place"
+    place: Any  # a Place; as a text it would need a module in sys.modules
     owner: object
     name: str
     test: Callable[[object, object], Any] | None
@@ -43,10 +43,11 @@ class Front:
         callback: Callable[[CodeType, int], Any],
         steps: dict[Any, Any],
         asked: dict[Any, Any],
+        due: dict[Any, Any],
         slot: object,
     ) -> None:
         self._monitor = monitor
-        self._arguments = callback, steps, asked, slot
+        self._arguments = callback, steps, asked, due, slot
         self._native: Any = None
         self._is_warm = False
 
@@ -67,8 +68,8 @@ class Front:
     def warm(self, check: object, code: CodeType, offset: int) -> None:
         """Have the callback make this check by itself, if it can, and C doesn't."""
         if self._native is None:
-            callback, steps, asked, _ = self._arguments
-            names = {"python": callback, "steps": steps, "asked": asked}
+            callback, steps, asked, due, _ = self._arguments
+            names = {"python": callback, "steps": steps, "asked": asked, "due": due}
             made = callback_for(check, code, offset, names)
             if made is not None:
                 self._monitor.replace(INSTRUCTION, made)

@@ -5,7 +5,6 @@ evaluated at a stop would pass every breakpoint. Called on the stopped thread.
 Source: PyThreadState_EnterTracing and PyThreadState_LeaveTracing, public since CPython 3.11.
 """
 
-import ctypes
 import operator
 import sys
 from collections.abc import Callable
@@ -13,12 +12,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from nbdebug.engine import monitor
-
-# Prototypes of our own: setting argtypes on ctypes.pythonapi would change it for the guest.
-_get_state = ctypes.PYFUNCTYPE(ctypes.c_void_p)(("PyThreadState_Get", ctypes.pythonapi))
-_leave = ctypes.PYFUNCTYPE(None, ctypes.c_void_p)(("PyThreadState_LeaveTracing", ctypes.pythonapi))
-_enter = ctypes.PYFUNCTYPE(None, ctypes.c_void_p)(("PyThreadState_EnterTracing", ctypes.pythonapi))
+from nbdebug.engine import capi, monitor
 
 _Step = Callable[[], Any]
 _call: Callable[[_Step], Any] = operator.call
@@ -45,9 +39,15 @@ def with_events[T](call: Callable[[], T]) -> T:
         except BaseException as error:
             failure.append(error)
 
-    state = _get_state()
-    back: list[_Step] = [partial(_enter, state), is_left.clear]
-    steps: list[_Step] = [partial(is_left.append, None), partial(_leave, state), run, *back]
+    api = capi.functions()
+    state = api.thread_state()
+    back: list[_Step] = [partial(api.enter_tracing, state), is_left.clear]
+    steps: list[_Step] = [
+        partial(is_left.append, None),
+        partial(api.leave_tracing, state),
+        run,
+        *back,
+    ]
     try:
         list(map(_call, steps))
     finally:

@@ -73,7 +73,12 @@ class Tracer:
         """Return event -> function for the monitor."""
         on_instruction = self._make_on_instruction()
         self._sites.front = Front(
-            self._monitor, on_instruction, self._stepper.steps, self._asked, slot_of_value()
+            self._monitor,
+            on_instruction,
+            self._stepper.steps,
+            self._asked,
+            self._deferred.due,
+            slot_of_value(),
         )
         return {
             monitor.LINE: self._make_on_line(),
@@ -172,8 +177,8 @@ class Tracer:
     def _make_on_instruction(self) -> Callable[[CodeType, int], Any]:
         # As above: this is what each write of a watched name costs.
         latest, steps, asked = self._sites.latest, self._stepper.steps, self._asked
-        getframe, exact, look_up = sys._getframe, self._exact.live, self._sites.look_up
-        due = self._deferred.due
+        getframe, look_up = sys._getframe, self._sites.look_up
+        exact, due = self._exact.live, self._deferred.due
         count, warm = itertools.count(1).__next__, self._sites.warm
 
         def on_instruction(code: CodeType, offset: int, above: int = 0) -> Any:

@@ -25,6 +25,33 @@ _LITERAL_CHARS = 500
 _LONG_NUMBER = 20
 
 
+class View:
+    """The children of one value; this one has none. A view holds no children itself.
+
+    Raises: whatever user code raises where a view has to run it.
+    """
+
+    def named(self) -> "list[Child]":
+        """The children that have names: attributes, variables, facts about the value."""
+        return []
+
+    def named_count(self) -> int:
+        """How many ``named`` gives."""
+        return len(self.named())
+
+    def indexed_count(self) -> int:
+        """How many children have positions."""
+        return 0
+
+    def indexed(self, start: int, stop: int) -> "list[Child]":
+        """The children at the positions ``start`` to ``stop``, fewer if the value has shrunk."""
+        return []
+
+    def position_of(self, name: str) -> int | None:
+        """The position whose child may have this name, None if it can't be told."""
+        return int(name) if name.isdecimal() and len(name) < _LONG_NUMBER else None
+
+
 @dataclass(slots=True)
 class Child:
     """One thing inside a value. ``evaluate`` is the expression for it, None where there is none.
@@ -40,37 +67,10 @@ class Child:
     assign: Callable[[object], None] | None = None
     compute: Callable[[], object] | None = None
     read: Callable[[], object] | None = None
-    view: "View | None" = None
+    view: View | None = None
     text: Text | None = None
     type: str | None = None
     kind: str | None = None
-
-
-class View:
-    """The children of one value; this one has none. A view holds no children itself.
-
-    Raises: whatever user code raises where a view has to run it.
-    """
-
-    def named(self) -> list[Child]:
-        """The children that have names: attributes, variables, facts about the value."""
-        return []
-
-    def named_count(self) -> int:
-        """How many ``named`` gives."""
-        return len(self.named())
-
-    def indexed_count(self) -> int:
-        """How many children have positions."""
-        return 0
-
-    def indexed(self, start: int, stop: int) -> list[Child]:
-        """The children at the positions ``start`` to ``stop``, fewer if the value has shrunk."""
-        return []
-
-    def position_of(self, name: str) -> int | None:
-        """The position whose child may have this name, None if it can't be told."""
-        return int(name) if name.isdecimal() and len(name) < _LONG_NUMBER else None
 
 
 class Part(View):

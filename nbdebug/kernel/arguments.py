@@ -5,8 +5,6 @@ Owns their shapes only.
 
 from dataclasses import dataclass
 
-from nbdebug.dap.arguments import SourceArg, SourceBreakpoint
-
 
 @dataclass(frozen=True, slots=True)
 class DumpCellArguments:
@@ -27,6 +25,5 @@ class CopyToGlobalsArguments:
 
 
 @dataclass(frozen=True, slots=True)
-class BreakpointArguments:
-    source: SourceArg
-    breakpoint: SourceBreakpoint
+class SetSessionArguments:
+    session: int

@@ -26,6 +26,7 @@ from nbdebug.engine.model import BreakpointSpec, LineTarget
 from nbdebug.kernel import hashing
 from nbdebug.kernel.cells import Cells
 from nbdebug.kernel.config import Nbdebug
+from nbdebug.kernel.panel import Panel
 from nbdebug.kernel.session import KernelSession
 
 _MISSING = object()
@@ -47,6 +48,7 @@ class KernelDebugger:
         self.config = Nbdebug(parent=shell)
         self.cells = Cells(shell, self._is_asked_for)
         self.session = KernelSession(self.kernel, self.cells, self.config.limits)
+        self.panel = Panel(self.session, lambda: self.config.evaluate_limit_s)
         self._before: Any = _MISSING
         self._stock_available = stock._is_debugpy_available
         self._removed: asyncio.Event | None = None
@@ -88,6 +90,8 @@ class KernelDebugger:
         if self._is_refused(message):
             busy = errors.ClientBusy("Another debug client, on a socket, debugs this kernel.")
             answer.set_result(self.session.refuse(message, busy))
+        elif (elsewhere := self.panel.submit(message)) is not None:
+            return elsewhere
         else:
             self.session.submit(message, answer.set_result)
         return answer
@@ -162,9 +166,11 @@ class KernelDebugger:
         self.shell.events.register("post_run_cell", self._cell_ended)
         atexit.register(self.cells.remove_files)
         listening.share(self.session)
+        self.panel.install()
 
     def remove(self) -> None:
         """Give the kernel back as it was before `install`."""
+        self.panel.remove()
         listening.share(None)
         self.session.is_attached = False
         self.session.engine.close()
@@ -258,6 +264,7 @@ class KernelDebugger:
     def _shut_down(self, restart: bool) -> Any:
         """End what is stopped before the kernel waits for its threads to end."""
         self.session.is_attached = False
+        self.panel.end_launched()
         self.session.engine.stops.interrupt()
         return self._before_shutdown(restart)
 

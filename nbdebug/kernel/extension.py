@@ -6,8 +6,10 @@ Owns nothing: it joins the debugger and the magics, and says plainly why it can'
 from typing import Any
 
 from nbdebug import errors
-from nbdebug.kernel import magics, watching
+from nbdebug.kernel import attach_magics, magics, process_magics, session_magics, watching
 from nbdebug.kernel.debugger import KernelDebugger, debugger_of
+
+_MAGICS = (magics, watching, session_magics, process_magics, attach_magics)
 
 
 def load(shell: Any) -> None:
@@ -23,8 +25,8 @@ def load(shell: Any) -> None:
         debugger_of(shell)
     except errors.NotStarted:
         KernelDebugger(shell).install()
-        magics.register(shell)
-        watching.register(shell)
+        for one in _MAGICS:
+            one.register(shell)
 
 
 def unload(shell: Any) -> None:
@@ -34,5 +36,5 @@ def unload(shell: Any) -> None:
     except errors.NotStarted:
         return
     debugger.remove()
-    magics.unregister(shell)
-    watching.unregister(shell)
+    for one in _MAGICS:
+        one.unregister(shell)

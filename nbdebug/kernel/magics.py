@@ -6,15 +6,18 @@ thread that runs the cell.
 
 import os
 import re
-import shlex
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import Magics, line_magic, magics_class
 
 from nbdebug import errors
 from nbdebug._version import __version__
+from nbdebug.dap import breakpoint_text, sessions
+from nbdebug.dap.points import RemoteBreakpoints, remote_stacks, remote_tasks
+from nbdebug.dap.remote import RemoteSession
+from nbdebug.engine.breakpoints import Breakpoints
 from nbdebug.engine.model import (
     BreakpointInfo,
     BreakpointSpec,
@@ -23,22 +26,20 @@ from nbdebug.engine.model import (
     LineTarget,
     Location,
     ModuleTarget,
-    Target,
+    TaskInfo,
 )
+from nbdebug.kernel.choosing import chosen
 from nbdebug.kernel.debugger import KernelDebugger, debugger_of
 from nbdebug.kernel.tables import Table
 
+if TYPE_CHECKING:
+    from nbdebug.attach.reports import Report
+
 _VERBS = ("clear", "enable", "disable", "list")
-_LINE = re.compile(r"(?P<place>.+):(?P<line>\d+)$")
-_DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*$")
-_USAGE = "Write, for instance, `%bp mymod.py:12 if x > 3` or `%bp pkg.func`; `%bp?` shows all."
+_OTHER = re.compile(r"(\d+)((?:\s+\S+)*)$")
 _PLACE_CHARS = 60
 _VALUE_CHARS = 80
 _LINE_CHARS = 1000
-
-
-class _Usage(errors.UsageError):
-    advice = _USAGE
 
 
 @magics_class
@@ -59,21 +60,27 @@ class NbdebugMagics(Magics):
         %bp --log "x={x}" mymod.py:12       print instead of stopping
         %bp clear 1 2    %bp clear all      remove
         %bp disable 1    %bp enable all     turn off and on
+        %bp --pid 4711 mymod.py:12          in the session with this process; `%session` lists them
 
+        It speaks to the current session; a line of this cell is the kernel's whatever is current.
         Where no debugger is open that could go on from a stop, the stop is printed as one line and
         the run goes on.
         """
         return self._answer(lambda: self._bp(line.strip()))
 
     @line_magic
-    def stack(self, line: str) -> Table | None:
+    def stack(self, line: str) -> "Table | Report | None":
         """Show the stack of the stopped thread, or those of all threads while nothing is stopped.
 
         %stack              the stopped thread's stack, or all threads'
         %stack all          all threads' stacks
         %stack tasks        the asyncio tasks: where each waits, for what, and who waits for it
+        %stack --pid 4711   of the session with this process, where it isn't the current one
+        %stack 4711         of another Python process, read from its memory; nothing runs in it
+        %stack 4711 --locals    with the variables of each frame
+        %stack 4711 --freeze    its threads are held still for some milliseconds meanwhile
         """
-        return self._answer(lambda: self._stack(line.strip()))
+        return self._answer(lambda: self._stack_in(line.strip()))
 
     @line_magic
     def postmortem(self, line: str) -> Table | None:
@@ -97,7 +104,7 @@ class NbdebugMagics(Magics):
 
     # -- inside
 
-    def _answer(self, run: Callable[[], Table | None]) -> Table | None:
+    def _answer[T](self, run: Callable[[], T]) -> T | None:
         try:
             return run()
         except errors.NbdebugError as error:
@@ -109,7 +116,8 @@ class NbdebugMagics(Magics):
         return debugger_of(self.shell)
 
     def _bp(self, line: str) -> Table | None:
-        breakpoints = self._debugger.session.engine.breakpoints
+        line, session = chosen(line)
+        breakpoints = self._breakpoints(session)
         verb, _, rest = line.partition(" ")
         if not line or line == "list":
             return self._list(breakpoints.infos())
@@ -118,53 +126,21 @@ class NbdebugMagics(Magics):
             if verb == "clear":
                 return self._list(breakpoints.remove(ids), "cleared")
             return self._list(breakpoints.enable(ids, verb == "enable"))
-        return self._list([breakpoints.add(self._parse(line))])
+        find = self._debugger.session.engine.sources.find
+        spec = breakpoint_text.parse(line, find, self._this_cell)
+        if isinstance(spec.target, LineTarget) and self._debugger.cells.is_cell(spec.target.path):
+            breakpoints = self._breakpoints(None)  # cells are the kernel's, whatever is current
+        return self._list([breakpoints.add(spec)])
 
-    def _parse(self, line: str) -> BreakpointSpec:
-        before, *conditions = re.split(r"\sif(?:\s|$)", line, maxsplit=1)
-        condition = conditions[0] if conditions else ""
-        if conditions and not condition.strip():
-            raise _Usage("There is no condition after `if`.")
-        try:
-            words = shlex.split(before)
-        except ValueError as error:
-            raise _Usage(f"`{line}` can't be read: {error}.") from None
-        options = {"--hits": "", "--log": ""}
-        places = []
-        while words:
-            word = words.pop(0)
-            if word in options:
-                if not words:
-                    raise _Usage(f"`{word}` needs a value after it.")
-                options[word] = words.pop(0)
-            elif word.startswith("--"):
-                raise _Usage(f"`%bp` has no option `{word}`.")
-            else:
-                places.append(word)
-        if len(places) != 1:
-            raise _Usage(f"`%bp` needs one place, and `{line}` names {len(places)}.")
-        target = self._target(places[0])
-        return BreakpointSpec(
-            target, condition.strip() or None, options["--hits"] or None, options["--log"] or None
-        )
-
-    def _target(self, place: str) -> Target:
-        if place.isdigit():
-            return LineTarget(self._this_cell(), int(place))
-        match = _LINE.match(place)
-        if match is None:
-            if not _DOTTED.match(place) or place.endswith(".py"):
-                raise _Usage(f"`{place}` is neither FILE:LINE nor a function's name.")
-            return FunctionTarget(place)
-        name, line = match["place"], int(match["line"])
-        if _DOTTED.match(name) and not name.endswith(".py"):
-            return ModuleTarget(name, line)
-        return LineTarget(self._debugger.session.engine.sources.find(name), line)
+    def _breakpoints(self, session: RemoteSession | None) -> Breakpoints | RemoteBreakpoints:
+        if session is None:
+            return self._debugger.session.engine.breakpoints
+        return RemoteBreakpoints(session)
 
     def _this_cell(self) -> str:
         path = self._debugger.cells.running()
         if path is None:
-            raise _Usage("A line number alone means this cell, and this isn't run from one.")
+            return breakpoint_text.no_cell()
         return path
 
     def _list(self, infos: list[BreakpointInfo], state: str = "") -> Table:
@@ -197,24 +173,47 @@ class NbdebugMagics(Magics):
             else f"{target.path}:{line}"
         )
 
+    def _stack_in(self, line: str) -> "Table | Report":
+        match = _OTHER.match(line)
+        return self._stack(line) if match is None else self._stack_of(int(match[1]), match[2])
+
     def _stack(self, line: str) -> Table:
-        if line == "tasks":
-            return self._tasks()
-        if line not in ("", "all"):
+        line, session = chosen(line)
+        if line not in ("", "all", "tasks"):
             raise errors.UsageError(f"`%stack` doesn't know `{line}`.")
+        if line == "tasks":
+            own = self._debugger.session.engine.tasks
+            return self._tasks(own.all() if session is None else remote_tasks(session))
         engine = self._debugger.session.engine
-        stop = engine.stops.current
-        threads = engine.inspector.threads()
-        if stop is not None and not line:
-            threads = [thread for thread in threads if thread.id == stop.thread_id]
+        if session is not None:
+            found = remote_stacks(session, only_stopped=not line)
+        else:
+            stop = engine.stops.current
+            threads = engine.inspector.threads()
+            if stop is not None and not line:
+                threads = [thread for thread in threads if thread.id == stop.thread_id]
+            found = [(thread, engine.inspector.stack(thread.id)[0]) for thread in threads]
         rows = []
-        for thread in threads:
-            frames, _ = engine.inspector.stack(thread.id)
+        for thread, frames in found:
             for index, frame in enumerate(frames):
                 name = "" if index else f"{thread.name} ({thread.state})"
                 path = "this cell" if self._debugger.cells.is_cell(frame.path) else frame.path
                 rows.append([name, frame.name, f"{path}:{frame.line}"])
         return Table(["thread", "function", "place"], rows, "No thread runs code of yours.")
+
+    def _stack_of(self, pid: int, rest: str) -> "Report":
+        options = rest.split()
+        unknown = set(options) - {"--locals", "--freeze", "--native"}
+        if unknown:
+            raise errors.UsageError(f"`%stack` doesn't know `{min(unknown)}`.")
+        from nbdebug.attach import reports
+
+        return reports.stacks(
+            pid,
+            with_locals="--locals" in options,
+            freeze="--freeze" in options,
+            is_native="--native" in options,
+        )
 
     def _postmortem(self, line: str) -> Table | None:
         if line:
@@ -236,10 +235,10 @@ class NbdebugMagics(Magics):
             rows.append([frame.f_code.co_qualname, f"{path}:{number}", shown[:_LINE_CHARS]])
         return Table(["function", "place", "variables"], rows)
 
-    def _tasks(self) -> Table:
+    def _tasks(self, tasks: list[TaskInfo]) -> Table:
         headings = ["task", "state", "function", "place", "awaits", "awaited by"]
         rows = []
-        for task in self._debugger.session.engine.tasks.all():
+        for task in tasks:
             name, state, awaits = task.name, task.state, task.awaits
             awaited_by = ", ".join(task.awaited_by)
             for at in task.frames:
@@ -264,6 +263,7 @@ class NbdebugMagics(Magics):
         client = f"open ({session.client_id or 'unnamed'})" if session.is_attached else "not open"
         hint = "" if session.is_attached else "; stops are printed and the run goes on"
         stop = engine.stops.current
+        current = sessions.here.current
         rows = [
             ["version", __version__],
             [
@@ -273,6 +273,7 @@ class NbdebugMagics(Magics):
                 else "off: it failed, see the message above; reload to try again",
             ],
             ["debugger client", client + hint],
+            ["current session", "this notebook" if current is None else current.title],
             ["stopped", stop.description if stop is not None else "no"],
             ["breakpoints", str(len(engine.breakpoints.infos()))],
             ["just my code", "on" if engine.user_code.just_my_code else "off"],
@@ -306,7 +307,9 @@ def _ids(text: str, all_ids: list[int], verb: str) -> list[int]:
     if words == ["all"]:
         return all_ids
     if not words or not all(word.isdigit() for word in words):
-        raise _Usage(f"`%bp {verb}` needs the numbers of breakpoints, or `all`.")
+        raise breakpoint_text.BadBreakpointText(
+            f"`%bp {verb}` needs the numbers of breakpoints, or `all`."
+        )
     return [int(word) for word in words]
 
 

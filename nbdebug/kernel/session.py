@@ -17,7 +17,9 @@ from ipykernel.compiler import get_tmp_directory, get_tmp_hash_seed
 from nbdebug import errors
 from nbdebug.dap import arguments as a
 from nbdebug.dap import messages as m
+from nbdebug.dap import sessions
 from nbdebug.dap.messages import Json
+from nbdebug.dap.remote import RemoteSession
 from nbdebug.dap.requests import REQUESTS, Request
 from nbdebug.dap.session import Session
 from nbdebug.engine import evaluate
@@ -43,8 +45,41 @@ class KernelSession(Session):
         self.kernel = kernel
         self.cells = cells
         self._told: set[tuple[int, ...]] = set()
+        self.shows: Callable[[str], bool] = lambda event: True
+        """Whether an event of the kernel's own is for the front end, which may show another's."""
+        self.on_stop: Callable[[Stop], None] = lambda stop: None
+        self.on_attach: Callable[[], None] = lambda: None
+
+    # -- what the front end is told
+
+    def emit(self, event: str, body: Json | None = None) -> None:
+        """See Session; what speaks of the kernel is kept back while another session is shown."""
+        if self.shows(event):
+            self.emit_of_any(event, body)
+
+    def emit_of_any(self, event: str, body: Json | None = None) -> None:
+        """Send an event, whichever session it speaks of."""
+        super().emit(event, body)
+
+    def notice(self, text: str) -> None:
+        """Print one line of ours in the output of the cell that runs, or ran last."""
+        print(m.sendable(f"nbdebug: {text}"), file=self._stderr)
+
+    def write(self, text: str) -> None:
+        """Write into the output of the cell that runs, or ran last."""
+        self._ordered.write(m.sendable(text))
+
+    def attach(self, stop_on_entry: bool = False) -> None:
+        """See Session."""
+        super().attach(stop_on_entry)
+        self.on_attach()
 
     # -- the engine's host
+
+    def stopped(self, stop: Stop) -> None:
+        """See Host."""
+        self.on_stop(stop)
+        super().stopped(stop)
 
     def passed(self, stop: Stop) -> None:
         """Print one line for each breakpoint and run: where, why, and how to open it."""
@@ -105,10 +140,10 @@ class KernelSession(Session):
             self.tell_sources()
         self.flush_output()
 
-    def idle_target(self, text: str, length: int | None = None) -> Target:
+    def idle_target(self, text: str, length: int | None = None, *, pending: bool = False) -> Target:
         """See Session: what is a name or attribute in the notebook, on the idle main thread."""
         target: Target = self.on_main_thread(
-            lambda: sized(resolve(text, _idle_frame(self)), None, length)
+            lambda: sized(resolve(text, _idle_frame(self), pending=pending), None, length)
         )
         return target
 
@@ -194,24 +229,50 @@ def dump_cell(session: KernelSession, arguments: k.DumpCellArguments) -> Json:
 
 
 def debug_info(session: KernelSession, arguments: a.Nothing) -> Json:
-    by_source: dict[str, list[Json]] = {}
-    for info in session.engine.breakpoints.infos():
-        if info.path and not isinstance(info.spec.target, FunctionTarget):
-            by_source.setdefault(info.path, []).append(_breakpoint(info))
     return {
         "isStarted": session.is_initialized and not session.is_taken,
         "hashMethod": "Murmur2",
         "hashSeed": get_tmp_hash_seed(),
         "tmpFilePrefix": get_tmp_directory() + os.sep,
         "tmpFileSuffix": ".py",
-        "breakpoints": [
-            {"source": path, "breakpoints": found} for path, found in by_source.items()
-        ],
+        "breakpoints": by_source(session.engine.breakpoints.infos()),
         "stoppedThreads": session.engine.stops.thread_ids(),
         "richRendering": True,
         "exceptionPaths": [],
         "copyToGlobals": True,
     }
+
+
+def by_source(infos: list[BreakpointInfo]) -> list[Json]:
+    """Return the breakpoints that are at a line, as debugInfo tells them."""
+    found: dict[str, list[Json]] = {}
+    for info in infos:
+        if info.path and not isinstance(info.spec.target, FunctionTarget):
+            found.setdefault(info.path, []).append(_breakpoint(info))
+    return [{"source": path, "breakpoints": those} for path, those in found.items()]
+
+
+def session_body(one: RemoteSession | None, own: KernelSession) -> Json:
+    """Return one of the sessions of this process; None is the kernel's ``own``."""
+    current = sessions.here.current is one
+    if one is None:
+        stop = own.engine.stops.current
+        state = "running" if stop is None else stop.description
+        names = {"id": sessions.OWN_ID, "name": sessions.OWN_NAME, "kind": "kernel"}
+        return {**names, "pid": os.getpid(), "state": m.sendable(state), "current": current}
+    names = {"id": one.id, "name": m.sendable(one.name), "kind": one.kind}
+    more = {"pid": one.pid, "state": m.sendable(one.state), "current": current}
+    return m.without_nones({**names, **more, "parent": one.parent.id if one.parent else None})
+
+
+def list_sessions(session: KernelSession, arguments: a.Nothing) -> Json:
+    return {"sessions": [session_body(one, session) for one in (None, *sessions.here.all())]}
+
+
+def set_session(session: KernelSession, arguments: k.SetSessionArguments) -> Json:
+    chosen = sessions.here.find(arguments.session)
+    sessions.here.switch(chosen)
+    return {"session": session_body(chosen, session)}
 
 
 def inspect_variables(session: KernelSession, arguments: a.Nothing) -> Json:
@@ -283,11 +344,6 @@ def evaluate_(session: KernelSession, arguments: a.EvaluateArguments) -> Json:
     return evaluated
 
 
-def set_breakpoint_condition(session: KernelSession, arguments: k.BreakpointArguments) -> Json:
-    spec = a.line_spec(arguments.source, arguments.breakpoint)
-    return {"breakpoint": m.breakpoint_body(session.engine.breakpoints.add(spec))}
-
-
 def post_mortem(session: KernelSession, arguments: a.Nothing) -> None:
     engine = session.engine
     if not session.can_resume():
@@ -336,6 +392,7 @@ KernelSession.requests = {
     "modules": replace(REQUESTS["modules"], needs_start=False),
     "variables": replace(REQUESTS["variables"], needs_start=False),
     "evaluate": replace(REQUESTS["evaluate"], run=evaluate_),
+    "nbdebug/sessions": Request(a.Nothing, list_sessions),
+    "nbdebug/setSession": Request(k.SetSessionArguments, set_session),
     "nbdebug/postMortem": Request(a.Nothing, post_mortem, may_wait=True),
-    "nbdebug/setBreakpoint": Request(k.BreakpointArguments, set_breakpoint_condition),
 }

@@ -1,15 +1,16 @@
-"""How a session of the API reaches what it debugs: one interface, and the way over a socket.
+"""How whatever can be debugged is reached: one interface, and the way over a socket.
 
-Owns the socket's client; the way into a kernel has its own module. Requests may be sent on any
-thread; what comes is told on the link's own thread.
+Owns the socket's client; what else can be reached implements `Link` where it is at home. Requests
+may be sent on any thread; what comes is told on the link's own thread.
 """
 
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Protocol
 
-from nbdebug.api.model import Json
 from nbdebug.dap.client import DapClient
+from nbdebug.dap.messages import Json
+from nbdebug.engine import forks
 
 
 class Receiver(Protocol):
@@ -29,16 +30,20 @@ class Receiver(Protocol):
 
 
 class Link(Protocol):
-    """A way to a debugger."""
+    """A way to a debugger: DAP requests in, replies and events out."""
 
     def start(self, receiver: Receiver) -> None:
-        """Begin to tell what comes."""
+        """Begin to tell what comes. Called once."""
 
     def request(self, command: str, arguments: Json) -> Future[Json]:
-        """Send a request; return what becomes its whole reply."""
+        """Send a request; return what becomes its whole reply, or raises ConnectionLost.
+
+        Never waits, and never raises: it is called on threads that must go on. What can't be done
+        is a reply too, with ``success`` false and the reason.
+        """
 
     def close(self) -> None:
-        """End the link."""
+        """End the link, and what it holds. May be called twice."""
 
 
 class SocketLink:
@@ -47,6 +52,7 @@ class SocketLink:
     def __init__(self, address: str, limit_s: float) -> None:
         """Connect. Raises BadAddress, ConnectionLost."""
         self._client = DapClient(address, limit_s, keep_events=False)
+        forks.call_in_child(self._client.forget)
 
     def start(self, receiver: Receiver) -> None:
         """See Link."""
@@ -60,6 +66,7 @@ class SocketLink:
     def close(self) -> None:
         """See Link."""
         self._client.close()
+        forks.no_more(self._client.forget)
 
 
 def _told(receiver: Receiver) -> Callable[[Json], None]:

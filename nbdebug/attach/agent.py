@@ -1,0 +1,253 @@
+"""The agent: what runs in a process that another one attaches to, before the engine is there.
+
+This file is sent as text, and its code is run in a namespace of its own; the process imports no
+module of this name, and none of ours is ever in its `sys.modules`. Owns the connection until the
+engine has it, and the loading of the engine. Must not raise, print, or hold up the program: all of
+it runs on a thread of its own, and whatever fails is told to the attacher alone.
+
+Runs on Python 3.8 and newer until the engine is asked for. It imports `_socket`, and what every
+process has already.
+"""
+
+import _thread
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+PROTOCOL = 1
+"""Changes with what is said before the engine is there; both sides must have the same."""
+
+_LIMIT_S = 10.0
+_END_LIMIT_S = 5.0
+_LOOK_AGAIN_S = 0.002
+
+
+def serve(settings: "Any", namespace: "Any") -> None:
+    """Connect, say hello, and do as told until told to leave. Called on the agent's own thread."""
+    try:
+        channel = _connect(settings)
+        try:
+            if _greet(channel, settings):
+                _obey(channel, settings, namespace)
+        except BaseException as error:
+            _tell_failure(settings, error)
+        finally:
+            channel.close()
+    except BaseException as error:
+        _tell_failure(settings, error)
+    finally:
+        if "handed_over" not in namespace:
+            namespace.clear()
+
+
+def _connect(settings: "Any") -> "Any":
+    import _socket
+
+    channel = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+    channel.settimeout(_LIMIT_S)
+    channel.connect(settings["socket"])
+    if settings["uid"] is not None and hasattr(_socket, "SO_PEERCRED"):
+        cred = channel.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, 12)
+        if int.from_bytes(cred[4:8], sys.byteorder) != settings["uid"]:
+            channel.close()
+            raise PermissionError("another user listens at the attacher's address")
+    return channel
+
+
+def _greet(channel: "Any", settings: "Any") -> bool:
+    """Say who this is; return whether the other side has shown that it is the attacher."""
+    import posix
+
+    magic = sys.modules["_frozen_importlib_external"].MAGIC_NUMBER
+    hello = {
+        "token": settings["token"],
+        "protocol": PROTOCOL,
+        "pid": posix.getpid(),
+        "version": sys.version.split()[0],
+        "magic": magic,
+        "name": _name(),
+        "threads": len(sys._current_frames()) - 1,
+    }
+    _send(channel, hello)
+    answer = _receive(channel)
+    return answer is not None and answer.get("answer") == settings["answer"]
+
+
+def _name() -> str:
+    arguments = getattr(sys, "argv", None) or [""]
+    return str(arguments[0]) or str(sys.executable)
+
+
+def _obey(channel: "Any", settings: "Any", namespace: "Any") -> None:
+    channel.settimeout(None)
+    while True:
+        order = _receive(channel)
+        if order is None or order["command"] == "leave":
+            return
+        try:
+            if order["command"] == "engine":
+                _hand_over(channel, order, namespace)
+                return
+            answer = {"error": "unknown order"}
+        except BaseException as error:
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        _send(channel, answer)
+
+
+def _hand_over(channel: "Any", order: "Any", namespace: "Any") -> None:
+    """Load the engine and give it the connection; this thread then ends."""
+    switch = quick = sys.getswitchinterval()
+    modules: dict[str, Any] = {}
+    try:
+        # Each look at a file gives the GIL away; a program that computes gives it back after this.
+        sys.setswitchinterval(min(switch, 1e-4))
+        quick = sys.getswitchinterval()
+        import_ = importer(order["modules"], order["folder"], modules)
+        resident = import_("nbdebug.attach.resident", None, None, ("Resident",)).Resident(
+            order["settings"]
+        )
+        _send(channel, {"ready": True})
+    except BaseException:
+        modules.clear()
+        raise
+    finally:
+        if sys.getswitchinterval() == quick:
+            sys.setswitchinterval(switch)
+    namespace["handed_over"] = True
+    builtins: Any = modules["nbdebug"].__builtins__
+
+    def left() -> None:
+        _thread.start_new_thread(_clean_up, (namespace, modules, builtins, order["collects"]))
+
+    resident.begin(channel.detach(), left)
+
+
+def _clean_up(namespace: "Any", modules: "Any", builtins: "Any", collects: bool) -> None:
+    """Leave nothing behind, once no thread is in the engine's code. On a thread of its own."""
+    try:
+        import gc
+        import time
+
+        end = time.monotonic() + _END_LIMIT_S
+        while _is_in_use(builtins) and time.monotonic() < end:
+            time.sleep(_LOOK_AGAIN_S)
+        modules.clear()
+        builtins.clear()
+        namespace.clear()
+        # Classes refer to themselves: only a collection frees them. How large the process is, was
+        # seen from outside: `sys.getallocatedblocks` fails while a subinterpreter ends.
+        if collects and gc.isenabled():
+            gc.collect()
+    except BaseException:
+        pass
+
+
+def _is_in_use(builtins: "Any") -> bool:
+    """Tell whether some thread, one of the program's too, has a frame of the engine's code."""
+    for top in list(sys._current_frames().values()):
+        frame: Any = top
+        while frame is not None:
+            if frame.f_builtins is builtins:
+                return True
+            frame = frame.f_back
+    return False
+
+
+def importer(sources: "Any", folder: str, modules: "Any") -> "Any":
+    """Return an ``__import__`` that finds our modules in ``sources``, and others as always.
+
+    ``sources`` is name -> (is a package, marshalled code or source text). What is loaded stands in
+    ``modules`` alone: the program's own nbdebug, if it has one, is another.
+    """
+    import builtins
+    import marshal
+
+    lock = _thread.RLock()
+    own_builtins = dict(vars(builtins))
+    new_module: Any = type(sys)
+
+    def load(name: str) -> "Any":
+        with lock:
+            module = modules.get(name)
+            if module is not None:
+                return module
+            parent, _, last = name.rpartition(".")
+            above = load(parent) if parent else None
+            if name not in sources:
+                raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+            is_package, code = sources[name]
+            path = folder + name.replace(".", "/")[len("nbdebug") :]
+            path += "/__init__.py" if is_package else ".py"
+            module = new_module(name)
+            module.__file__ = path
+            module.__builtins__ = own_builtins
+            module.__package__ = name if is_package else parent
+            if is_package:
+                module.__path__ = [path.rpartition("/")[0]]
+            modules[name] = module
+            try:
+                code = marshal.loads(code) if isinstance(code, bytes) else code
+                if isinstance(code, str):
+                    code = compile(code, path, "exec", dont_inherit=True)
+                exec(code, vars(module))
+            except BaseException:
+                del modules[name]
+                raise
+            del sources[name]
+            if above is not None:
+                setattr(above, last, module)
+            return module
+
+    def import_(
+        name: str, outer: "Any" = None, inner: "Any" = None, some: "Any" = (), level: int = 0
+    ) -> "Any":
+        if level or not (name == "nbdebug" or name.startswith("nbdebug.")):
+            return builtins.__import__(name, outer, inner, some, level)
+        module = load(name)
+        for one in some or ():
+            if not hasattr(module, one) and name + "." + one in sources:
+                load(name + "." + one)
+        return module if some else modules["nbdebug"]
+
+    own_builtins["__import__"] = import_
+    return import_
+
+
+def _send(channel: "Any", message: "Any") -> None:
+    # As text: the attacher unpacks nothing that another process has packed.
+    data = repr(message).encode("utf-8", "backslashreplace")
+    channel.sendall(len(data).to_bytes(4, "little") + data)
+
+
+def _receive(channel: "Any") -> "Any":
+    """Return the next message, None at the end of the connection."""
+    import marshal
+
+    head = _read(channel, 4)
+    data = head and _read(channel, int.from_bytes(head, "little"))
+    return marshal.loads(data) if data else None
+
+
+def _read(channel: "Any", size: int) -> "Any":
+    import _socket
+
+    data = bytearray(size)
+    view, done = memoryview(data), 0
+    while done < size:
+        # In one call: each gives the GIL away, which a busy program gives back after 5 ms.
+        got = channel.recv_into(view[done:], size - done, _socket.MSG_WAITALL)
+        if not got:
+            return None
+        done += got
+    return bytes(data)
+
+
+def _tell_failure(settings: "Any", error: BaseException) -> None:
+    """Leave the reason where the attacher looks, as far as that can be done."""
+    try:
+        with open(settings["failure"], "x", encoding="utf-8") as file:
+            file.write(f"{type(error).__name__}: {error}")
+    except BaseException:
+        pass

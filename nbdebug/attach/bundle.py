@@ -1,0 +1,49 @@
+"""What is sent into a target: the modules of the engine, as code where it can be, else as text.
+
+Owns the choice of modules and a cache of them; knows no process. Code is fit for a target whose
+bytecode is this Python's; another one compiles the text, which takes it some tenths of a second.
+Any thread may call.
+"""
+
+import functools
+import importlib.util
+import marshal
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parent.parent
+_PACKAGES = ("engine", "dap")
+_ALONE = ("__init__", "_version", "errors", "compat", "attach/resident")
+
+Modules = dict[str, tuple[bool, bytes | str]]
+"""Module name -> is it a package, and its marshalled code or its text."""
+
+
+def modules_for(magic: bytes) -> Modules:
+    """Return what a target with this magic number of bytecode is sent; the dict is the caller's."""
+    return dict(_modules(magic == importlib.util.MAGIC_NUMBER))
+
+
+@functools.cache
+def _modules(as_code: bool) -> Modules:
+    paths = [FOLDER / f"{name}.py" for name in _ALONE]
+    for package in _PACKAGES:
+        paths += sorted((FOLDER / package).glob("*.py"))
+    found: Modules = {"nbdebug.attach": (True, "")}  # ours looks itself up in sys.modules
+    for path in paths:
+        parts = ["nbdebug", *path.relative_to(FOLDER).with_suffix("").parts]
+        is_package = parts[-1] == "__init__"
+        name = ".".join(parts[:-1] if is_package else parts)
+        loader = SourceFileLoader(name, str(path))
+        found[name] = is_package, _code(loader, name) if as_code else _text(loader, name)
+    return found
+
+
+def _code(loader: SourceFileLoader, name: str) -> bytes:
+    return marshal.dumps(loader.get_code(name))
+
+
+def _text(loader: SourceFileLoader, name: str) -> str:
+    text = loader.get_source(name)
+    assert text is not None
+    return text

@@ -1,0 +1,65 @@
+"""The script that the target runs: a few lines that start the agent on a thread of its own.
+
+Owns that text. The target runs it on its main thread, between any two of its instructions: import
+locks may be held, modules half imported. So it imports `_thread` and `sys` alone, which every
+process has (before 3.13 threading too), and starts one thread; nothing that it raises reaches the
+program, and nothing is printed.
+"""
+
+import inspect
+import os
+from dataclasses import asdict, dataclass
+
+# A KeyboardInterrupt may come while these lines run: it is the program's, and is sent once more.
+_SCRIPT = """\
+import _thread, sys
+def run(source, settings):
+    try:
+        namespace = {{"__name__": "nbdebug-agent"}}
+        exec(compile(source, "<nbdebug agent>", "exec", 0, True), namespace)
+        namespace["serve"](settings, namespace)
+    except BaseException:
+        pass
+try:
+    if sys.version_info < (3, 13):
+        import threading  # the thread that imports it first is the main one to it
+    _thread.start_new_thread(run, ({source!r}, {settings!r}))
+    del run
+except KeyboardInterrupt:
+    _thread.interrupt_main()
+except BaseException as error:
+    try:
+        with open({failure!r}, "x") as file:
+            file.write(type(error).__name__ + ": " + str(error))
+    except BaseException:
+        pass
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the agent is told, as the target sees it: ``socket`` and ``failure`` are paths.
+
+    The agent shows ``token``, and the attacher ``answer``: each once. ``uid`` is whose the other
+    end must be; None where users have other numbers there.
+    """
+
+    socket: str
+    failure: str
+    token: str
+    answer: str
+    uid: int | None
+
+
+def script(settings: Settings) -> str:
+    """Return the text that the target is to run."""
+    return _SCRIPT.format(
+        source=agent_source(), settings=asdict(settings), failure=settings.failure
+    )
+
+
+def agent_source() -> str:
+    """Return the agent's code as text."""
+    path = os.path.join(os.path.dirname(inspect.getfile(Settings)), "agent.py")
+    with open(path, encoding="utf-8") as file:
+        return file.read()
