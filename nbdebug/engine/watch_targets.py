@@ -208,11 +208,9 @@ class MemoryTarget(Target):
 
     accesses: frozenset[Access] = frozenset()
 
-    def __init__(self, text: str, place: "Place", owner: object = None) -> None:
+    def __init__(self, text: str, place: "Place", owner: Owner | None = None) -> None:
         super().__init__(text)
-        self.place = place
-        if owner is not None:
-            self.owner = Owner(owner)
+        self.place, self.owner = place, owner
 
     def read(self, frame: FrameType | None = None) -> object:
         found = self.place.read()

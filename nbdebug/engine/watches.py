@@ -287,8 +287,8 @@ class Watch:
             path,
             line,
             function,
-            threading.current_thread().name,
-            _task_name(),
+            threading.current_thread().name if frame is not None else "",
+            _task_name() if frame is not None else "",
             old_text,
             new_text,
             _kept(old, old_text),
@@ -441,6 +441,7 @@ class Watches:
     def step_aside(self) -> None:
         """Record nothing more, after a failure of ours: no event comes any more."""
         self.exact.close()
+        self.hardware.close()
 
     def close(self) -> None:
         """End every watch, and give back what they needed."""
