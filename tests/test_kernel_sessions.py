@@ -359,6 +359,18 @@ def test_a_script_that_runs_is_paused_by_the_panel(panel: Kernel, endless: str) 
     end(panel, pid)
 
 
+def test_the_notebooks_settings_hold_in_a_script(panel: Kernel, tmp_path: Path) -> None:
+    (tmp_path / "calls.py").write_text("import json\njson.dumps([1])  # @call\n")
+    panel.run(f"%cd -q {tmp_path}\n%config Nbdebug.just_my_code = False")
+    since = len(panel.events)
+    panel.send_cell("%debug_script --break calls.py:2 calls.py")
+    until_stopped(panel, since)
+    panel.move("stepIn")
+    assert panel.where()[0] == "dumps"
+    panel.resume()
+    panel.run("%config Nbdebug.just_my_code = True")
+
+
 def test_much_output_comes_whole(kernel: Kernel, tmp_path: Path) -> None:
     (tmp_path / "loud.py").write_text("for n in range(20_000): print('line', n)\n")
     output = kernel.run(f"%debug_script {tmp_path / 'loud.py'}")["output"]
