@@ -65,7 +65,7 @@ class RemoteSession:
         """Called by `close`, before the link is closed: what else belongs to the session ends."""
         self._may_configure = threading.Event()
         self._why_ended: str | None = None
-        self._is_closing = False
+        self._is_closing = self._is_leaving = False
         self._link = link
         self._receivers: list[Receiver] = []
         self._lock = new_lock()  # held for moments: guards the stops and who is told; calls nothing
@@ -88,6 +88,7 @@ class RemoteSession:
 
     def request(self, command: str, arguments: Json) -> Future[Json]:
         """Send a request and don't wait; return what becomes its whole reply."""
+        self._is_leaving = self._is_leaving or command == "disconnect"
         before = self.stops.get(arguments.get("threadId", 0)) if command in _MOVES else None
         answer = self._link.request(command, arguments)
         if before is not None:
@@ -191,7 +192,7 @@ class RemoteSession:
         """See Receiver."""
         hold(self._lock, lambda: self._note(name, body))
         self._tell(lambda receiver: receiver.event(name, body))
-        if name == "terminated" and not self._is_closing:
+        if name == "terminated" and not self._is_leaving:
             self._link.request("disconnect", {})  # some wait for it before they go
             self.lost("Its debugging has ended.")
 
