@@ -107,6 +107,9 @@ def _add_attach(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     access.add_argument("--no-auth", action="store_true", help="on 127.0.0.1 only")
     attach.add_argument("--inspect", action="store_true", help="only look: run nothing in it")
     attach.add_argument(
+        "--legacy", action="store_true", help="into 3.12 and 3.13, by a way that is less safe"
+    )
+    attach.add_argument(
         "--timeout", type=float, default=10.0, metavar="SECONDS", help="(%(default)g)"
     )
     attach.add_argument(
@@ -243,6 +246,7 @@ def _attach(options: argparse.Namespace) -> int:
         inspect=options.inspect,
         timeout_s=options.timeout,
         wake=options.wake,
+        legacy=options.legacy,
         log_dir=options.log,
     )
     shown = f", token {server.token}" if server.token not in (None, token) else ""

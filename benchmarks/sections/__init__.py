@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from benchmarks.sections import (
+    attach,
     busy,
     cond,
     exceptions,
     imports,
     logs,
+    looking,
     memory,
     overhead,
     pause,
@@ -42,4 +44,6 @@ SECTIONS: dict[str, Callable[[Pool], list[Row]]] = {
     "script": script.measure,
     "watches": watches.measure,
     "memory": memory.measure,
+    "looking": looking.measure,
+    "attach": attach.measure,
 }

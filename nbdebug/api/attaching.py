@@ -50,12 +50,14 @@ class Attach(Protocol):
         timeout_s: float = attaching.TIMEOUT_S,
         inspect: bool = False,
         wake: Literal["auto", "never"] = "auto",
+        legacy: bool = False,
         just_my_code: bool | None = None,
     ) -> AttachedSession:
         """Attach to a Python process of this machine that runs: return a session with it.
 
         ``target`` is a pid, or what names one process: a notebook's path, a program's name, a part
-        of its command. It may be of another Python version, 3.14 or newer. Within ``timeout_s`` the
+        of its command. It may be of another Python version, 3.14 or newer; with ``legacy`` 3.12 and
+        3.13 too, by a way that is less safe. Within ``timeout_s`` the
         debugger is in it, or what was asked for is taken back; ``wake`` says whether a process that
         sleeps is woken for it. With ``inspect`` nothing is ever run in it: its stacks and variables
         are read from its memory. Closing the session leaves the process as it was.
@@ -74,11 +76,17 @@ def attach(
     timeout_s: float = attaching.TIMEOUT_S,
     inspect: bool = False,
     wake: Literal["auto", "never"] = "auto",
+    legacy: bool = False,
     just_my_code: bool | None = None,
 ) -> AttachedSession:
     """Attach to a process; see `nbdebug.attach`."""
     arguments = {} if just_my_code is None else {"justMyCode": just_my_code}
     remote = attaching.open_session(
-        target, timeout_s=timeout_s, inspect=inspect, wake=Wake(wake), arguments=arguments
+        target,
+        timeout_s=timeout_s,
+        inspect=inspect,
+        wake=Wake(wake),
+        legacy=legacy,
+        arguments=arguments,
     )
     return AttachedSession(remote, timeout_s)

@@ -22,8 +22,6 @@ PROTOCOL = 1
 _LIMIT_S = 10.0
 _END_LIMIT_S = 5.0
 _LOOK_AGAIN_S = 0.002
-_SMALL = 2_000_000
-"""A process with fewer blocks of memory is cleaned at once; a larger one when it does so itself."""
 
 
 def serve(settings: "Any", namespace: "Any") -> None:
@@ -121,26 +119,26 @@ def _hand_over(channel: "Any", order: "Any", namespace: "Any") -> None:
     builtins: Any = modules["nbdebug"].__builtins__
 
     def left() -> None:
-        _thread.start_new_thread(_clean_up, (namespace, modules, builtins))
+        _thread.start_new_thread(_clean_up, (namespace, modules, builtins, order["collects"]))
 
     resident.begin(channel.detach(), left)
 
 
-def _clean_up(namespace: "Any", modules: "Any", builtins: "Any") -> None:
+def _clean_up(namespace: "Any", modules: "Any", builtins: "Any", collects: bool) -> None:
     """Leave nothing behind, once no thread is in the engine's code. On a thread of its own."""
     try:
         import gc
         import time
 
-        blocks, small = sys.getallocatedblocks, _SMALL
         end = time.monotonic() + _END_LIMIT_S
         while _is_in_use(builtins) and time.monotonic() < end:
             time.sleep(_LOOK_AGAIN_S)
         modules.clear()
         builtins.clear()
         namespace.clear()
-        # Classes refer to themselves: only a collection frees them.
-        if gc.isenabled() and blocks() < small:
+        # Classes refer to themselves: only a collection frees them. How large the process is, was
+        # seen from outside: `sys.getallocatedblocks` fails while a subinterpreter ends.
+        if collects and gc.isenabled():
             gc.collect()
     except BaseException:
         pass

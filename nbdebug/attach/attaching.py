@@ -10,8 +10,19 @@ import sys
 from collections.abc import Callable
 from time import monotonic
 
-from nbdebug.attach import bundle, errors, inspection, policy, processes, records, runtime, writer
+from nbdebug.attach import (
+    bundle,
+    errors,
+    inspection,
+    legacy,
+    policy,
+    processes,
+    records,
+    runtime,
+    writer,
+)
 from nbdebug.attach.channel import Channel, Doorway, Hello
+from nbdebug.attach.legacy import LegacyWaker
 from nbdebug.attach.locking import PidLock
 from nbdebug.attach.memory import Memory
 from nbdebug.attach.records import Record
@@ -23,9 +34,12 @@ from nbdebug.dap.remote import RemoteSession
 from nbdebug.errors import NbdebugError
 
 TIMEOUT_S = 10.0
+_SAFE = (3, 14)
 _LOOK_AGAIN_S = 0.02
 _VETO_S = 1.0
 """A script that was taken and not even read after so long isn't going to be."""
+
+_SMALL_BYTES = 256 * 1024 * 1024
 
 Told = Callable[[NbdebugError], None]
 
@@ -35,6 +49,7 @@ def attach(
     *,
     timeout_s: float = TIMEOUT_S,
     wake: Wake = Wake.AUTO,
+    legacy: bool = False,
     silence_s: float = SILENCE_S,
     told: Told = lambda why: None,
 ) -> AgentLink:
@@ -42,13 +57,14 @@ def attach(
 
     The engine leaves, and the process is as before, when the link is closed or breaks, or nothing
     is heard from this side for ``silence_s``. ``timeout_s`` is for all of it. ``told`` hears at
-    once why it takes long, where that can be seen.
+    once why it takes long, where that can be seen. ``legacy`` allows the older way, into 3.12 and
+    3.13; a newer one is attached to as ever.
 
     Raises an AttachError: each says what is in the way, and what to do.
     """
     record = records.begin(pid, "safe")
     try:
-        link = _Attempt(pid, record, timeout_s, wake, told).run(silence_s)
+        link = _Attempt(pid, record, timeout_s, wake, told, legacy).run(silence_s)
     except BaseException as error:
         record.fail(error)
         raise
@@ -59,13 +75,16 @@ def attach(
 class _Attempt:
     """One attach under way."""
 
-    def __init__(self, pid: int, record: Record, timeout_s: float, wake: Wake, told: Told) -> None:
+    def __init__(
+        self, pid: int, record: Record, timeout_s: float, wake: Wake, told: Told, legacy: bool
+    ) -> None:
         self._pid = pid
         self._record = record
         self._timeout_s = timeout_s
         self._end = monotonic() + timeout_s
         self._wake = wake
         self._told = told
+        self._legacy = legacy
 
     @property
     def _left_s(self) -> float:
@@ -116,11 +135,31 @@ class _Attempt:
         with self._record.phase("locate"):
             found = runtime.locate(memory)
         self._record.runtime_found, self._record.cached = found.how, found.cached
+        self._record.cache_age_s = found.age_s if found.cached else 0.0
+        if self._legacy and found.version < _SAFE:
+            return self._ask_older(door, memory, found)
         request = writer.inject(memory, found, door.script_path, record=self._record)
         waker = Waker(memory, found, request, wake=self._wake, record=self._record, told=self._told)
         return self._wait_taking_back(
             door, request, waker.step, lambda: waker.failure(self._timeout_s)
         )
+
+    def _ask_older(self, door: Doorway, memory: Memory, found: runtime.Runtime) -> Channel:
+        """As ``_ask``, by the way into 3.12 and 3.13."""
+        policy.require(policy.Level.LEGACY, self._pid)
+        self._record.way = "legacy"
+        request = legacy.inject(
+            memory, found, door.script_path, wake=self._wake, record=self._record
+        )
+        waker = LegacyWaker(
+            memory, found, request, wake=self._wake, record=self._record, told=self._told
+        )
+        try:
+            return self._wait_taking_back(
+                door, request, waker.step, lambda: waker.failure(self._timeout_s)
+            )
+        finally:
+            request.finish()
 
     def _wait_taking_back(
         self,
@@ -195,8 +234,18 @@ class _Attempt:
             "modules": bundle.modules_for(hello.magic),
             "folder": str(bundle.FOLDER),
             "settings": {"name": hello.name, "silence_s": silence_s},
+            "collects": _is_small(self._pid),
         }
         return AgentLink(channel.order_engine(order, self._left_s), hello, self._record)
+
+
+def _is_small(pid: int) -> bool:
+    """True for a process that can be cleaned at once; a larger one is when it does so itself."""
+    try:
+        with open(f"/proc/{pid}/statm", encoding="ascii") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") < _SMALL_BYTES
+    except OSError:
+        return True
 
 
 def _left(pid: int, lock: PidLock) -> None:
@@ -219,13 +268,15 @@ def open_session(
     timeout_s: float = TIMEOUT_S,
     inspect: bool = False,
     wake: Wake = Wake.AUTO,
+    legacy: bool = False,
     told: Told = lambda why: None,
     arguments: Json | None = None,
 ) -> RemoteSession:
     """Attach to a process, and make it the current session here.
 
     ``target`` is a pid, or what names one process: a notebook, a program, a part of a command. With
-    ``inspect`` nothing is run in it. ``arguments`` are those of DAP's `attach`.
+    ``inspect`` nothing is run in it; ``legacy`` allows the way into 3.12 and 3.13. ``arguments``
+    are those of DAP's `attach`.
 
     Raises an AttachError.
     """
@@ -233,13 +284,13 @@ def open_session(
     if inspect:
         session = inspection.inspect(pid)
     else:
-        session = _begun(pid, timeout_s, wake, told, arguments or {})
+        link = attach(pid, timeout_s=timeout_s, wake=wake, legacy=legacy, told=told)
+        session = _begun(link, timeout_s, arguments or {})
     sessions.here.add(session)
     return session
 
 
-def _begun(pid: int, timeout_s: float, wake: Wake, told: Told, arguments: Json) -> RemoteSession:
-    link = attach(pid, timeout_s=timeout_s, wake=wake, told=told)
+def _begun(link: AgentLink, timeout_s: float, arguments: Json) -> RemoteSession:
     session = AttachedSession(link)
     try:
         session.begin(timeout_s, **arguments)

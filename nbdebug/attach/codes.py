@@ -20,7 +20,7 @@ _TABLE_LIMIT = 1 << 22  # bytes
 _MOST_NAMES = 1 << 16
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Code:
     """One code object, as it was read."""
 

@@ -16,6 +16,8 @@ from .memory import Memory
 
 _LOAD, _DYNAMIC = 1, 2  # p_type
 _NOBITS = 8  # sh_type
+_WRITABLE = 2  # p_flags
+_PAGE = 4096
 _HASH, _STRTAB, _SYMTAB, _STRSZ, _GNU_HASH = 4, 5, 6, 10, 0x6FFFFEF5  # d_tag
 _LIMIT = 1 << 26  # no table of a real file is larger
 
@@ -127,6 +129,29 @@ def symbols(memory: Memory, base: int, wanted: Iterable[str]) -> dict[str, int]:
         if where and name_at in offsets:
             found[offsets[name_at]] = bias + value
     return found
+
+
+def slack(memory: Memory, base: int) -> tuple[int, int]:
+    """Return the address and size of what a loaded module leaves unused of its last writable page.
+
+    Raises:
+        NotElf, Unreadable: there is no module, or nothing that is writable.
+    """
+    header = _header(memory.read(base, 64))
+    size = header.segment_size
+    segments = memory.read(base + header.segments_at, size * header.segments)
+    bias = base - _first_page(segments, size)
+    ends = [
+        bias + struct.unpack_from("<Q", segments, at + 16)[0] + in_memory
+        for at, (kind, _, in_memory, _) in zip(
+            range(0, len(segments), size), _segments(segments, size), strict=False
+        )
+        if kind == _LOAD and struct.unpack_from("<I", segments, at + 4)[0] & _WRITABLE
+    ]
+    if not ends:
+        raise NotElf("no segment that is writable")
+    start = (max(ends) + 63) & ~63
+    return start, -start % _PAGE
 
 
 def _header(head: bytes) -> _Header:

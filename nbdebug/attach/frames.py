@@ -11,7 +11,7 @@ import struct
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from .memory import TOP, Memory, Unreadable
 from .offsets import Offsets
@@ -33,18 +33,18 @@ _LAST_OWNER = 4
 _WORD = struct.Struct("<Q").unpack_from
 
 
-class RawFrame(NamedTuple):
-    """A frame's addresses, as they were read."""
-
-    code: int
-    instruction: int  # an address; before 3.11 an offset in bytes
-    address: int
-    slots: bytes | memoryview  # from its first local on, at least as far as they go, or nothing
+type RawFrame = tuple[int, int, int, bytes | memoryview]
+"""A frame as it was read: the addresses of its code, its instruction (before 3.11 an offset in
+bytes) and itself; then its slots from the first local on, at least as far as they go, or nothing.
+A plain tuple, as a look makes thousands."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Chain:
-    """The frames of one thread, from the innermost out, and why they don't go on."""
+    """The frames of one thread, from the innermost out, and why they don't go on.
+
+    The same object is given again for a thread of which nothing has changed.
+    """
 
     frames: list[RawFrame] = field(default_factory=list)
     problem: str = ""
@@ -67,9 +67,10 @@ def frames_of(memory: Memory, offsets: Offsets) -> Frames:
 class _Stack:
     """The data stack of one thread: the pieces that have been copied, and where it has others."""
 
-    __slots__ = ("bytes", "chain", "kind", "next", "older", "starts", "words")
+    __slots__ = ("bytes", "chain", "head", "kind", "next", "older", "starts", "words")
 
-    def __init__(self) -> None:
+    def __init__(self, head: tuple[int, ...] = ()) -> None:
+        self.head = head  # what the thread's state said of it
         self.chain = Chain()
         self.next = 0  # the frame to be read next
         self.kind = 0  # the owner of the frame that was read last
@@ -106,6 +107,8 @@ class _InterpreterFrames:
         self._is_indirect = top is not None
         at.append(offsets["thread_state.current_frame"] if top is None else top)
         self._in_cframe = offsets.get("cframe.current_frame") or 0
+        self._last: dict[int, _Stack] = {}
+        self._last_slots = False
         self._has_marks = offsets.version >= (3, 12)
         self._first = min(at)
         self._head = max(at) + 8 - self._first
@@ -114,39 +117,75 @@ class _InterpreterFrames:
         self._chunk = [offsets[f"stack_chunk.{name}"] for name in chunk]
 
     def read(self, threads: Sequence[int], *, with_slots: bool) -> list[Chain]:
-        stacks = self._begin(threads)
-        waiting = [stack for stack in stacks if stack.next]
+        heads = self._heads(threads)
+        known = self._last if with_slots is self._last_slots else {}
+        same = self._unchanged(
+            [
+                known[t]
+                for t, head in zip(threads, heads, strict=True)
+                if head and t in known and known[t].head == head
+            ]
+        )
+        stacks = [
+            known[t] if t in known and id(known[t]) in same else _Stack(head)
+            for t, head in zip(threads, heads, strict=True)
+        ]
+        fresh = [stack for stack in stacks if id(stack) not in same]
+        self._begin(fresh)
+        waiting = [stack for stack in fresh if stack.next]
         while waiting:
             for stack in waiting:
                 self._walk(stack, with_slots)
             waiting = [stack for stack in waiting if stack.next]
             self._fetch(waiting, with_slots)
+        self._last, self._last_slots = dict(zip(threads, stacks, strict=True)), with_slots
         return [stack.chain for stack in stacks]
 
-    def _begin(self, threads: Sequence[int]) -> list[_Stack]:
-        memory, at = self._memory, self._at
-        heads = memory.read_many([(one + self._first, self._head) for one in threads])
-        stacks = [_Stack() for _ in threads]
-        pieces: list[tuple[int, int]] = []
-        owners = []
-        for stack, head in zip(stacks, heads, strict=True):
-            if head is None:
+    def _unchanged(self, stacks: list[_Stack]) -> set[int]:
+        """Return the ids of the stacks whose every piece is as it was when it was copied."""
+        places = [
+            (start, len(data))
+            for stack in stacks
+            for start, data in zip(stack.starts, stack.bytes, strict=True)
+        ]
+        reads = iter(self._memory.read_many(places))
+        found = set()
+        for stack in stacks:
+            if [data == next(reads) for data in stack.bytes].count(False) == 0:
+                found.add(id(stack))
+        return found
+
+    def _heads(self, threads: Sequence[int]) -> list[tuple[int, ...]]:
+        """Return each thread's piece, its end, and its innermost frame; nothing if unreadable."""
+        reads = self._memory.read_many([(one + self._first, self._head) for one in threads])
+        heads = [
+            tuple(_WORD(data, at)[0] for at in self._at) if data is not None else ()
+            for data in reads
+        ]
+        if self._is_indirect:
+            places = [(head[2] + self._in_cframe if head else 0, 8) for head in heads]
+            words = self._memory.read_many(places)
+            heads = [
+                (head[0], head[1], int.from_bytes(word, "little")) if head and word else ()
+                for head, word in zip(heads, words, strict=True)
+            ]
+        return heads
+
+    def _begin(self, stacks: list[_Stack]) -> None:
+        owners, pieces = [], []
+        for stack in stacks:
+            if not stack.head:
                 stack.chain.problem = "its state can't be read"
                 continue
-            chunk, top, frame = (_WORD(head, one)[0] for one in at)
-            stack.next = frame
+            chunk, top, stack.next = stack.head
             if chunk and 0 < top - chunk < _CHUNK_LIMIT:
-                pieces.append((chunk, top - chunk))
                 owners.append(stack)
-        if self._is_indirect:
-            places = [(stack.next + self._in_cframe, 8) for stack in stacks]
-            for stack, word in zip(stacks, memory.read_many(places), strict=True):
-                stack.next = int.from_bytes(word, "little") if word else 0
-        for stack, (start, _), data in zip(owners, pieces, memory.read_many(pieces), strict=True):
+                pieces.append((chunk, top - chunk))
+        reads = self._memory.read_many(pieces)
+        for stack, (start, _), data in zip(owners, pieces, reads, strict=True):
             if data is not None and len(data) >= 24:
                 stack.add(start, data)
                 stack.older = _WORD(data, self._chunk[0])[0]
-        return stacks
 
     def _walk(self, stack: _Stack, with_slots: bool) -> None:
         """Follow the frames as far as they lie in what has been copied."""
@@ -177,9 +216,7 @@ class _InterpreterFrames:
                 break
             if kind < _MARK:
                 slots = memoryview(data)[at - start + size :] if with_slots else b""
-                frames.append(
-                    RawFrame(words[index + code] & mask, words[index + instruction], at, slots)
-                )
+                frames.append((words[index + code] & mask, words[index + instruction], at, slots))
             following = words[index + previous]
             if following == at:
                 stack.chain.problem = BROKEN
@@ -271,9 +308,7 @@ class _FrameObjects:
                     continue
                 (last,) = struct.unpack_from("<i", data, self._last)
                 slots = data[self._size :]
-                chain.frames.append(
-                    RawFrame(_WORD(data, self._code)[0], last * self._unit, at, slots)
-                )
+                chain.frames.append((_WORD(data, self._code)[0], last * self._unit, at, slots))
                 following.append((chain, _WORD(data, self._back)[0]))
             waiting = following
         return chains

@@ -1,8 +1,9 @@
 """The script that the target runs: a few lines that start the agent on a thread of its own.
 
 Owns that text. The target runs it on its main thread, between any two of its instructions: import
-locks may be held, modules half imported. So it imports `_thread` alone, which every process has,
-and starts one thread; nothing that it raises reaches the program, and nothing is printed.
+locks may be held, modules half imported. So it imports `_thread` and `sys` alone, which every
+process has (before 3.13 threading too), and starts one thread; nothing that it raises reaches the
+program, and nothing is printed.
 """
 
 import inspect
@@ -11,7 +12,7 @@ from dataclasses import asdict, dataclass
 
 # A KeyboardInterrupt may come while these lines run: it is the program's, and is sent once more.
 _SCRIPT = """\
-import _thread
+import _thread, sys
 def run(source, settings):
     try:
         namespace = {{"__name__": "nbdebug-agent"}}
@@ -20,6 +21,8 @@ def run(source, settings):
     except BaseException:
         pass
 try:
+    if sys.version_info < (3, 13):
+        import threading  # the thread that imports it first is the main one to it
     _thread.start_new_thread(run, ({source!r}, {settings!r}))
     del run
 except KeyboardInterrupt:

@@ -6,6 +6,7 @@ Thread rule: one thread at a time.
 """
 
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -43,10 +44,12 @@ class Look:
 
     Raises:
         NoSuchProcess, TargetZombie, NotPython, NoPermission, ThisProcess: there is nothing to see.
-        UnknownVersion, FreeThreaded: its Python isn't understood.
+        UnknownVersion, FreeThreaded, NoWayHere: its Python, or this system, isn't understood.
     """
 
     def __init__(self, pid: int) -> None:
+        if not sys.platform.startswith("linux"):
+            raise errors.NoWayHere.of(pid, why="processes are looked into on Linux only")
         if pid == os.getpid():
             raise errors.ThisProcess.of(pid)
         self.pid = pid
@@ -58,8 +61,8 @@ class Look:
         self.objects = Objects(self.memory, self.runtime.offsets)
         self.contents = Contents(self.objects)
         self.texts = Texts(self.objects, self.contents)
-        self._stacks = Stacks(self.memory, self.runtime, self.objects)
-        self._names = ThreadNames(self.objects, self.contents)
+        names = ThreadNames(self.objects, self.contents)
+        self._stacks = Stacks(self.memory, self.runtime, self.objects, names)
         self._tasks = Tasks(self.runtime, self.objects, self.contents, self._stacks.codes)
 
     def __enter__(self) -> Self:
@@ -88,15 +91,7 @@ class Look:
         snapshot = self._stacks.look(limit_s=limit_s, is_frozen=is_frozen, with_slots=with_slots)
         self.objects.forget()
         self.texts.forget()
-        threads = list(reversed(snapshot.threads))
-        names: dict[tuple[int, int], str] = {}
-        for interpreter in {thread.interpreter_address for thread in threads}:
-            idents = [t.ident for t in threads if t.interpreter_address == interpreter]
-            for ident, name in self._names.of(interpreter, idents).items():
-                names[interpreter, ident] = name
-        self._names.keep({(t.interpreter_address, t.ident) for t in threads})
-        named = (replace(t, name=names.get((t.interpreter_address, t.ident), "")) for t in threads)
-        return replace(snapshot, threads=tuple(named))
+        return replace(snapshot, threads=snapshot.threads[::-1])
 
     def has_run(self) -> set[int]:
         """Return those of the threads of the last look that may have run since: addresses."""

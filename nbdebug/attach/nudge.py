@@ -9,10 +9,13 @@ Whatever happens to it, the kernel lets its threads go: nothing stays stopped, n
 and no code is put anywhere.
 Thread rule: one thread.
 
-Requests: ``nudge TID``, ``freeze PID``, ``thaw 0``. An answer is a word and a number. ``woken`` and
-``interrupted`` come with the number of the system call; after the latter, what it waited in goes
-on. ``running``: the thread was in no system call. ``stopped``: by a signal, and left so. ``frozen``
-comes with the number of threads, ``refused`` with errno. ``thawed``, ``gone``, ``timeout``.
+Requests: ``nudge TID``, ``freeze PID``, ``thaw``; for older Pythons ``hold TID``, ``call FUNCTION
+ARGUMENT STACK``, ``release``. An answer is a word and numbers. ``woken`` and ``interrupted`` come
+with the number of the system call; after the latter, what it waited in goes on. ``running``: the
+thread was in no system call. ``stopped``: by a signal, and left so. ``frozen`` comes with the
+number of threads, ``refused`` with errno. ``held`` comes with the number of the system call that
+is blocked, the stack pointer and the thread's own address; ``returned`` with what the function
+returned. ``thawed``, ``released``, ``gone``, ``timeout``.
 """
 
 import ctypes
@@ -23,7 +26,7 @@ import signal
 import sys
 import time
 
-SEIZE, INTERRUPT, GETREGS, SETREGS, DETACH = 0x4206, 0x4207, 12, 13, 17
+SEIZE, INTERRUPT, GETREGS, SETREGS, DETACH, CONT = 0x4206, 0x4207, 12, 13, 17, 7
 EVENT_STOP = 128
 WALL = 0x40000000
 
@@ -37,7 +40,7 @@ FREEZE_LIMIT_S = 2.0
 """After this nobody is kept frozen, whatever our client does."""
 IDLE_LIMIT_S = 60.0
 
-Answer = tuple[str, int]
+Answer = tuple[str | int, ...]
 
 _ptrace = ctypes.CDLL(None, use_errno=True).ptrace
 _ptrace.restype = ctypes.c_long
@@ -83,12 +86,21 @@ def signal_of(status: int) -> int:
 def nudge(tid: int) -> Answer:
     """Make the system call that a thread is blocked in return EINTR."""
     ptrace(SEIZE, tid)
+    try:
+        return nudge_seized(tid)
+    except ProcessLookupError:
+        raise
+    except OSError as error:  # it may still be held: our end lets it go
+        raise TimeoutError from error
+
+
+def nudge_seized(tid: int) -> Answer:
     ptrace(INTERRUPT, tid)
     status = wait_for_stop(tid)
     if not os.WIFSTOPPED(status):
-        return "gone", 0
+        return ("gone",)
     is_group_stop = status >> 16 == EVENT_STOP and os.WSTOPSIG(status) != signal.SIGTRAP
-    answer = ("stopped", 0) if is_group_stop else end_call(tid)
+    answer: Answer = ("stopped",) if is_group_stop else end_call(tid)
     ptrace(DETACH, tid, signal_of(status))
     return answer
 
@@ -101,7 +113,7 @@ def end_call(tid: int) -> Answer:
     call = ctypes.c_longlong(registers.orig_rax).value
     returns = ctypes.c_longlong(registers.rax).value
     if call < 0:
-        return "running", 0
+        return ("running",)
     if returns not in RESTARTS:
         return "interrupted", call
     registers.rax = (1 << 64) - errno.EINTR
@@ -147,55 +159,131 @@ class Frozen:
         self.statuses.clear()
 
 
+class Held:
+    """One thread, held in a system call that is blocked, to call functions on it meanwhile.
+
+    Of x86-64. Once it has begun, a call is never abandoned: the thread would be left in it.
+    """
+
+    def __init__(self, tid: int) -> None:
+        self.tid = tid
+        ptrace(SEIZE, tid)
+        ptrace(INTERRUPT, tid)
+        status = wait_for_stop(tid)
+        if not os.WIFSTOPPED(status):
+            raise ProcessLookupError
+        self.signal = signal_of(status)
+        self.registers = Registers()
+        ptrace(GETREGS, tid, ctypes.addressof(self.registers))
+        self.is_blocked = (
+            ctypes.c_longlong(self.registers.orig_rax).value >= 0
+            and ctypes.c_longlong(self.registers.rax).value in (*RESTARTS, -errno.EINTR)
+            and not self.signal
+            and os.WSTOPSIG(status) == signal.SIGTRAP
+        )
+
+    def call(self, function: int, argument: int, stack: int) -> Answer:
+        """Call a function; it returns to the address 0, which is where we wait for it."""
+        registers = Registers.from_buffer_copy(self.registers)
+        registers.orig_rax = (1 << 64) - 1
+        registers.rax = 0
+        registers.rdi, registers.rip, registers.rsp = argument, function, stack
+        ptrace(SETREGS, self.tid, ctypes.addressof(registers))
+        give = 0
+        while True:
+            ptrace(CONT, self.tid, give)
+            _, status = os.waitpid(self.tid, WALL)
+            if not os.WIFSTOPPED(status):
+                raise ProcessLookupError
+            give = signal_of(status)
+            if give == signal.SIGSEGV:
+                ptrace(GETREGS, self.tid, ctypes.addressof(registers))
+                if registers.rip == 0:
+                    return "returned", registers.rax
+
+    def release(self, *, called: bool) -> None:
+        if called:
+            self.registers.rax = (1 << 64) - errno.EINTR
+            self.registers.orig_rax = (1 << 64) - 1
+            ptrace(SETREGS, self.tid, ctypes.addressof(self.registers))
+        ptrace(DETACH, self.tid, self.signal)
+
+
 class Server:
     """What is asked of this process, and who is held still meanwhile."""
 
     def __init__(self) -> None:
         self.frozen: Frozen | None = None
+        self.held: Held | None = None
+        self.called = False
 
     def serve(self, reading: int, writing: int) -> None:
         """Answer requests until the input ends, or none comes for long."""
         pending = b""
         while True:
-            frozen = self.frozen
-            limit = max(0.0, frozen.until - time.monotonic()) if frozen else IDLE_LIMIT_S
-            if not select.select([reading], [], [], limit)[0]:
-                if frozen is None:
+            if not select.select([reading], [], [], self.patience())[0]:
+                if self.frozen is None and self.held is None:
                     return
-                self.thaw()
+                self.let_go()
                 continue
             data = os.read(reading, 4096)
             if not data:
-                return  # with this process all threads are let go
+                self.let_go()
+                return
             *lines, pending = (pending + data).split(b"\n")
             for line in lines:
-                verb, number = line.decode().split()
-                word, told = self.answer(verb, int(number))
-                os.write(writing, f"{word} {told}\n".encode())
-                if word == "timeout":
+                verb, *numbers = line.decode().split()
+                answer = self.answer(verb, *map(int, numbers))
+                os.write(writing, " ".join(map(str, answer)).encode() + b"\n")
+                if answer[0] == "timeout":
                     return  # what doesn't stop is let go by our end only
 
-    def answer(self, verb: str, number: int) -> Answer:
+    def patience(self) -> float:
+        if self.frozen is not None:
+            return max(0.0, self.frozen.until - time.monotonic())
+        return IDLE_LIMIT_S if self.held is None else FREEZE_LIMIT_S
+
+    def answer(self, verb: str, *numbers: int) -> Answer:
         try:
             if verb == "nudge":
-                return nudge(number)
+                return nudge(*numbers)
             if verb == "freeze":
-                self.frozen = Frozen(number)
+                self.frozen = Frozen(*numbers)
                 return "frozen", len(self.frozen.statuses)
-            return self.thaw()
+            if verb == "hold":
+                return self.hold(*numbers)
+            if verb == "call" and self.held is not None:
+                self.called = True
+                return self.held.call(*numbers)
+            return self.let_go()
         except TimeoutError:
-            return "timeout", 0
+            return ("timeout",)
         except (ProcessLookupError, FileNotFoundError):
-            return "gone", 0
+            self.held = None
+            return ("gone",)
         except OSError as error:
             return "refused", error.errno or 0
 
-    def thaw(self) -> Answer:
+    def hold(self, tid: int) -> Answer:
+        self.held = Held(tid)
+        self.called = False
+        if os.uname().machine != "x86_64" or not self.held.is_blocked:
+            self.let_go()
+            return ("running",)
+        registers = self.held.registers
+        return "held", registers.orig_rax, registers.rsp, registers.fs_base
+
+    def let_go(self) -> Answer:
+        """Let whoever is held run on; "timeout" if that has happened by itself."""
         frozen, self.frozen = self.frozen, None
-        if frozen is None:
-            return "timeout", 0
-        frozen.thaw()
-        return "thawed", 0
+        held, self.held = self.held, None
+        if frozen is not None:
+            frozen.thaw()
+            return ("thawed",)
+        if held is not None:
+            held.release(called=self.called)
+            return ("released",)
+        return ("timeout",)
 
 
 if __name__ == "__main__":

@@ -165,6 +165,27 @@ class Objects:
                 value = value << 30 | digit
         return -value if sign < 0 else value
 
+    def integers(self, addresses: list[int]) -> list[int | None]:
+        """Return small ints, read together; None for what is none."""
+        found: list[int | None] = []
+        size = self._digits_at + 12
+        for address, data in zip(
+            addresses, self.memory.read_many([(one, size) for one in addresses]), strict=True
+        ):
+            try:
+                if data is None or not self.type_at(_WORD.unpack_from(data, self._type_at)[0]).is_a(
+                    INT
+                ):
+                    found.append(None)
+                    continue
+                sign, count = self._int_head(address, data)
+                digits = struct.unpack_from("<3I", data, self._digits_at)[:count]
+                value = sum(digit << 30 * place for place, digit in enumerate(digits))
+                found.append(sign * value if count <= 3 else self.integer(address))
+            except Unreadable:
+                found.append(None)
+        return found
+
     def integer_bits(self, address: int) -> int:
         """Return about how many bits the int at an address has; negative for a negative one."""
         sign, count = self._int_head(address)
@@ -222,13 +243,16 @@ class Objects:
         except Unreadable:
             return False
 
-    def _int_head(self, address: int) -> tuple[int, int]:
+    def _int_head(self, address: int, data: bytes = b"") -> tuple[int, int]:
         """Return the sign of an int, and how many digits of 30 bits it has."""
-        if self.version >= (3, 12):
-            tag = self.memory.word(address + self.offsets["long_object.lv_tag"])
+        is_new = self.version >= (3, 12)
+        at = self.offsets["long_object.lv_tag" if is_new else "long_object.ob_size"]
+        head = _WORD.unpack_from(data, at)[0] if data else self.memory.word(address + at)
+        if is_new:
+            tag = int(head)
             sign, count = (1, 0, -1, -1)[tag & 3], tag >> 3
         else:
-            size = self.memory.word(address + self.offsets["long_object.ob_size"])
+            size = int(head)
             sign = -1 if size >> 63 else 1
             count = (1 << 64) - size if sign < 0 else size
         if count > LARGEST:

@@ -8,6 +8,7 @@ Source: CPython's Python/ceval_gil.c, Include/internal/pycore_ceval_state.h.
 
 import struct
 import time
+from dataclasses import dataclass
 
 from . import elf, errors
 from .memory import Memory, Unreadable, mappings
@@ -16,6 +17,7 @@ from .tracer import TRACER
 
 _CALLS_TO_DO = 1 << 2  # in the lowest byte of eval_breaker, from 3.13 on
 _PAUSE_S = 0.001
+_STATE = ("PyGILState_Ensure", "PyGILState_Release")
 
 _symbols: dict[tuple[int, int], dict[str, int]] = {}
 
@@ -30,7 +32,7 @@ def symbol(memory: Memory, runtime: Runtime, name: str) -> int:
     known = _symbols.get(key)
     if known is None:
         base = next((m.start for m in mappings(runtime.pid) if m.path == runtime.module), None)
-        names = ("PyErr_CheckSignals", "PyRun_SimpleString")
+        names = ("PyErr_CheckSignals", "PyRun_SimpleString", *_STATE)
         try:
             known = elf.symbols(memory, base, names) if base is not None else {}
         except (Unreadable, elf.NotElf, struct.error):
@@ -43,10 +45,20 @@ def symbol(memory: Memory, runtime: Runtime, name: str) -> int:
     return known[name]
 
 
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """A call in the queue."""
+
+    slot: int
+    function: int
+    argument: int
+    written: int  # bytes
+
+
 def add_call(
     memory: Memory, runtime: Runtime, function: int, argument: int, *, limit_s: float = 1.0
-) -> int:
-    """Queue ``function(argument)`` for the main thread; return how many bytes were written.
+) -> Queued:
+    """Queue ``function(argument)`` for the main thread.
 
     It runs at the main thread's next safe point; a main thread that is blocked must be woken.
 
@@ -60,13 +72,36 @@ def add_call(
         try:
             with TRACER.frozen(memory.pid):
                 queue = _Queue(memory, runtime)
-                if not queue.why_not:
+                why_not = queue.why_not()
+                if not why_not:
                     return queue.push(function, argument)
         except ProcessLookupError:
             raise errors.ProcessEnded.of(memory.pid, phase="write") from None
         if time.monotonic() > deadline:
-            raise errors.NoSafeMoment.of(memory.pid, why=queue.why_not)
+            raise errors.NoSafeMoment.of(memory.pid, why=why_not)
         time.sleep(_PAUSE_S)
+
+
+def is_waiting(memory: Memory, runtime: Runtime, queued: Queued) -> bool:
+    """Whether a call still stands in the queue; it leaves it right before it is made."""
+    return _Queue(memory, runtime).has(queued)
+
+
+def replace(memory: Memory, runtime: Runtime, queued: Queued, function: int) -> bool:
+    """Have another function called, with 0, in place of a queued call; False if that is gone.
+
+    Raises:
+        ProcessEnded, CannotTrace: the target can't be held still.
+    """
+    try:
+        with TRACER.frozen(memory.pid):
+            queue = _Queue(memory, runtime)
+            if not queue.has(queued):
+                return False
+            queue.overwrite(queued.slot, function)
+            return True
+    except ProcessLookupError:
+        raise errors.ProcessEnded.of(memory.pid, phase="write") from None
 
 
 class _Queue:
@@ -88,7 +123,6 @@ class _Queue:
         self._first = memory.int32(self._address("first"))
         self._next = memory.int32(self._address("next"))
         self._check()
-        self.why_not = self._why_not()
 
     def _address(self, field: str) -> int:
         return self._at + self._runtime.offsets[f"pending_calls.{field}"]
@@ -109,7 +143,7 @@ class _Queue:
         if not is_whole:
             raise errors.MemoryInconsistent.of(self._runtime.pid, what="its queue of pending calls")
 
-    def _why_not(self) -> str:
+    def why_not(self) -> str:
         memory = self._memory
         if self._runtime.is_finalizing(memory):
             raise errors.TargetExiting.of(self._runtime.pid)
@@ -124,12 +158,25 @@ class _Queue:
             return "its queue of pending calls is in use"
         return "" if self._count < limit else "its queue of pending calls is full"
 
-    def push(self, function: int, argument: int) -> int:
-        """Write the call behind the last; return how many bytes were written."""
+    def has(self, queued: Queued) -> bool:
+        """Whether this very call still stands there."""
+        if (queued.slot - self._first) % self._capacity >= self._count:
+            return False
+        entry = struct.pack("<QQ", queued.function, queued.argument)
+        return self._memory.read(self._entry_at(queued.slot), len(entry)) == entry
+
+    def overwrite(self, slot: int, function: int) -> None:
+        self._memory.write(self._entry_at(slot), struct.pack("<QQ", function, 0))
+
+    def _entry_at(self, slot: int) -> int:
+        return self._address("calls") + slot * self._entry_size
+
+    def push(self, function: int, argument: int) -> Queued:
+        """Write the call behind the last."""
         entry = struct.pack("<QQ", function, argument).ljust(self._entry_size, b"\0")
         counted = 1 if self._is_312 else self._waiting + 1  # in 3.12 a flag
         written = [
-            (self._address("calls") + self._next * self._entry_size, entry),
+            (self._entry_at(self._next), entry),
             (self._address("next"), struct.pack("<i", (self._next + 1) % self._capacity)),
             (self._address("npending"), struct.pack("<i", counted)),
             self._breaker(),
@@ -139,7 +186,8 @@ class _Queue:
             for at, data in written:
                 self._memory.write(at, data)
             if all(self._memory.read(at, len(data)) == data for at, data in written):
-                return sum(len(data) for _, data in written)
+                size = sum(len(data) for _, data in written)
+                return Queued(self._next, function, argument, size)
             what = "its queue of pending calls isn't as it was written"
         except Unreadable as error:
             what = str(error)

@@ -252,6 +252,7 @@ def serve(
     inspect: bool = False,
     timeout_s: float = attaching.TIMEOUT_S,
     wake: str = "auto",
+    legacy: bool = False,
     log_dir: str | None = None,
 ) -> AttachServer:
     """Attach to a process, and listen for its client; without ``target`` the client names one.
@@ -264,7 +265,9 @@ def serve(
     def open_(pid: int) -> RemoteSession:
         if inspect:
             return inspection.session_with(pid)
-        return AttachedSession(attaching.attach(pid, timeout_s=timeout_s, wake=Wake(wake)))
+        return AttachedSession(
+            attaching.attach(pid, timeout_s=timeout_s, wake=Wake(wake), legacy=legacy)
+        )
 
     pid = processes.find(target) if target else None
     served = ServedProcess(pid, open_, MessageLog(log_dir or os.environ.get("NBDEBUG_LOG")))

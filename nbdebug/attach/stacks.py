@@ -10,7 +10,8 @@ import struct
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from . import errors
 from .codes import Code, Codes
@@ -20,13 +21,13 @@ from .objects import Objects
 from .runtime import Runtime
 from .stillness import Gil, Stamp, Watched, beside, gil_of
 from .thread_ids import ThreadIds
+from .thread_names import ThreadNames
 
 _MOST_THREADS = 100_000
 _FAST = "it runs too fast to be read while it runs"
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
     """A Python frame, as it was at the moment of the look."""
 
     function: str
@@ -49,7 +50,6 @@ class ThreadStack:
     has_gil: bool
     problem: str = ""  # why there are no frames, or not all
     address: int = 0  # of its PyThreadState
-    interpreter_address: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,10 @@ class _Thread:
 
     address: int
     interpreter: _Interpreter
-    head: bytes
+    next: int
+    owner: int  # the address of its interpreter, as it says itself
+    ident: int
+    native: int  # 0 where the version doesn't keep it
     chain: Chain = field(default_factory=Chain)
     is_proved: bool = False
     stamp: Stamp | None = None  # of its GIL, when its frames were read
@@ -88,20 +91,30 @@ class _Thread:
 class Stacks:
     """Reads the stacks of one process, again and again."""
 
-    def __init__(self, memory: Memory, runtime: Runtime, objects: Objects) -> None:
+    def __init__(
+        self,
+        memory: Memory,
+        runtime: Runtime,
+        objects: Objects,
+        names: ThreadNames | None = None,
+    ) -> None:
         self._memory = memory
         self._runtime = runtime
+        self._names = names
         self._codes = Codes(memory, objects)
         self._known: list[tuple[int, _Interpreter]] = []
         self._last: list[_Thread] = []
         known = runtime.offsets
         self._frames = frames_of(memory, known)
-        names = ["next", "interp", "thread_id"]
+        fields = ["next", "interp", "thread_id"]
         if "thread_state.native_thread_id" in known:
-            names.append("native_thread_id")
-        self._at = {name: known[f"thread_state.{name}"] for name in names}
-        self._size = max(self._at.values()) + 8
-        self._ids: dict[tuple[int, int], int] = {}
+            fields.append("native_thread_id")
+        at = [known[f"thread_state.{name}"] for name in fields]
+        gaps = [here - before - 8 for before, here in zip([-8, *at], at, strict=False)]
+        self._head = struct.Struct("<" + "".join(f"{gap}xQ" for gap in gaps))
+        self._built: dict[int, tuple[Chain, frozenset[int], ThreadStack]] = {}
+        self._codes_then: dict[int, Code] = {}
+        self._ids: dict[tuple[int, int, int], int] = {}
         self._ids_of = ThreadIds(runtime.pid, memory)
 
     @property
@@ -186,7 +199,7 @@ class Stacks:
         places = [(self._runtime.address + known["runtime_state.interpreters_head"], 8)]
         for interpreter in interpreters:
             places += [(interpreter.address + first, 8), (interpreter.address + following, 8)]
-        places += [(address, self._size) for address, _ in self._known]
+        places += [(address, self._head.size) for address, _ in self._known]
         data = self._memory.read_many(places)
         if None in data:
             return None
@@ -204,10 +217,10 @@ class Stacks:
                 if expected:
                     return None
                 expected, last = heads[interpreter.address], interpreter
-            thread = _Thread(address, interpreter, head or b"")
-            if address != expected or self._field(thread, "interp") != interpreter.address:
+            thread = self._parsed(address, interpreter, head or b"")
+            if address != expected or thread.owner != interpreter.address:
                 return None
-            expected = self._field(thread, "next")
+            expected = thread.next
             threads.append(thread)
         return None if expected else threads
 
@@ -220,17 +233,18 @@ class Stacks:
             interpreter = _Interpreter(address, id_, gil)
             at = memory.word(address + known["interpreter_state.threads_head"])
             while at:
-                thread = _Thread(at, interpreter, memory.read(at, self._size))
-                if at in seen or self._field(thread, "interp") != address:
+                thread = self._parsed(at, interpreter, memory.read(at, self._head.size))
+                if at in seen or thread.owner != address:
                     raise Unreadable("the list of threads changes")
                 if len(seen) > _MOST_THREADS:
                     raise Unreadable("a list of threads without an end")
                 seen.add(at)
                 yield thread
-                at = self._field(thread, "next")
+                at = thread.next
 
-    def _field(self, thread: _Thread, name: str) -> int:
-        return int(struct.unpack_from("<Q", thread.head, self._at[name])[0])
+    def _parsed(self, address: int, interpreter: _Interpreter, head: bytes) -> _Thread:
+        following, owner, ident, *native = self._head.unpack(head)
+        return _Thread(address, interpreter, following, owner, ident, native[0] if native else 0)
 
     # -- one round
 
@@ -272,49 +286,84 @@ class Stacks:
 
     def _id(self, thread: _Thread) -> int:
         """Return the system's id of a thread, 0 if it can't be told."""
-        ident = self._field(thread, "thread_id")
-        key = (thread.address, ident)
-        if key not in self._ids:
-            native = (
-                self._field(thread, "native_thread_id") if "native_thread_id" in self._at else 0
-            )
-            self._ids[key] = self._ids_of.find(native, ident)
+        key = (thread.address, thread.ident, thread.native)
+        if key not in self._ids or not thread.native:
+            self._ids[key] = self._ids_of.find(thread.native, thread.ident)
         return self._ids[key]
 
     # -- what is shown
 
     def _finished(self, threads: list[_Thread], with_slots: bool) -> tuple[ThreadStack, ...]:
-        wanted = {frame.code for thread in threads for frame in thread.chain.frames}
-        codes = self._codes.load(wanted)
-        return tuple(self._stack(thread, codes, with_slots) for thread in threads)
+        named = self._named(threads)
+        used = {t.address: self._codes_of(t) for t in threads}
+        codes = self._codes.load(frozenset().union(*used.values()))
+        is_same = all(codes.get(at) is code for at, code in self._codes_then.items() if at in codes)
+        built = self._built if is_same else {}
+        self._built, self._codes_then = {}, codes
+        found = []
+        for thread in threads:
+            name = named.get(thread.address, "")
+            known = built.get(thread.address)
+            if known is None or known[0] is not thread.chain:
+                stack = self._stack(thread, codes, with_slots, name)
+            elif (known[2].name, known[2].has_gil) != (name, _has_gil(thread)):
+                stack = replace(known[2], name=name, has_gil=_has_gil(thread))
+            else:
+                stack = known[2]
+            self._built[thread.address] = (thread.chain, used[thread.address], stack)
+            found.append(stack)
+        return tuple(found)
 
-    def _stack(self, thread: _Thread, codes: dict[int, Code], with_slots: bool) -> ThreadStack:
-        stamp = thread.interpreter.stamp
-        frames = tuple(self._frame(raw, codes, with_slots) for raw in thread.chain.frames)
+    def _named(self, threads: list[_Thread]) -> dict[int, str]:
+        """Return the names of threads by their addresses."""
+        # As `threading` calls it, which needn't be imported; for one thread it isn't asked.
+        names = {t.address: "MainThread" for t in threads if self._id(t) == self._runtime.pid}
+        if self._names is None or len(names) == len(threads):
+            return names
+        for address in {thread.interpreter.address for thread in threads}:
+            here = [thread for thread in threads if thread.interpreter.address == address]
+            found = self._names.of(address, [thread.ident for thread in here])
+            names |= {t.address: found[t.ident] for t in here if t.ident in found}
+        return names
+
+    def _codes_of(self, thread: _Thread) -> frozenset[int]:
+        known = self._built.get(thread.address)
+        if known is not None and known[0] is thread.chain:
+            return known[1]
+        return frozenset(code for code, _, _, _ in thread.chain.frames)
+
+    def _stack(
+        self, thread: _Thread, codes: dict[int, Code], with_slots: bool, name: str
+    ) -> ThreadStack:
         return ThreadStack(
             self._id(thread),
-            self._field(thread, "thread_id"),
-            "",
+            thread.ident,
+            name,
             thread.interpreter.id,
-            frames,
-            stamp is not None and stamp.is_locked and stamp.holder == thread.address,
+            tuple([self._frame(raw, codes, with_slots) for raw in thread.chain.frames]),
+            _has_gil(thread),
             thread.chain.problem,
             thread.address,
-            thread.interpreter.address,
         )
 
     def _frame(self, raw: RawFrame, codes: dict[int, Code], with_slots: bool) -> Frame:
-        code = codes.get(raw.code)
+        address, instruction, frame, slots = raw
+        code = codes.get(address)
         if code is None:
-            return Frame("?", "?", None, raw.address)
-        slots = b""
+            return Frame("?", "?", None, frame)
+        kept = b""
         if with_slots:
             try:
-                slots = bytes(raw.slots[: 8 * len(self._codes.locals_of(code))])
+                kept = bytes(slots[: 8 * len(self._codes.locals_of(code))])
             except Unreadable:
                 pass
-        line = self._codes.line(code, raw.instruction)
-        return Frame(code.function, code.file, line, raw.address, code, slots)
+        line = self._codes.line(code, instruction)
+        return Frame(code.function, code.file, line, frame, code, kept)
+
+
+def _has_gil(thread: _Thread) -> bool:
+    stamp = thread.interpreter.stamp
+    return stamp is not None and stamp.is_locked and stamp.holder == thread.address
 
 
 def _stood_still(before: Stamp, after: Stamp) -> bool:

@@ -27,6 +27,8 @@ class ThreadIds:
 
     def find(self, native: int, ident: int) -> int:
         """Return the id; ``native`` as Python keeps it or 0, ``ident`` is pthread_self(); or 0."""
+        if native and native in self._tasks:
+            return native
         candidates = (native, *self._by_structure(ident))
         if not self._tasks.intersection(candidates):
             self._tasks = {int(name) for name in _names(f"/proc/{self._pid}/task")}

@@ -6,10 +6,13 @@ Thread rule: one thread at a time.
 """
 
 from collections.abc import Iterable
+from itertools import islice
 
 from .contents import Contents
 from .memory import Unreadable
-from .objects import INT, Objects
+from .objects import Objects
+
+_MOST_THREADS = 100_000
 
 
 class ThreadNames:
@@ -44,14 +47,18 @@ class ThreadNames:
         table = self._table(interpreter)
         if not table:
             return
-        for key, thread in self._contents.pairs(table):
-            if not self._objects.type_of(key).is_a(INT):
-                raise Unreadable("no table of threads")
-            ident = self._objects.integer(key)
-            if ident in missing:
-                name = self._name_of(thread)
-                if name:
-                    self._known[interpreter, ident] = name
+        pairs = list(islice(self._contents.pairs(table), _MOST_THREADS))
+        idents = self._objects.integers([key for key, _ in pairs])
+        wanted = [
+            (ident, thread)
+            for ident, (_, thread) in zip(idents, pairs, strict=True)
+            if ident in missing
+        ]
+        places = self._contents.attribute_of_each([thread for _, thread in wanted], "_name")
+        names = self._objects.names(places)
+        for (ident, _), name in zip(wanted, names, strict=True):
+            if name and ident is not None:
+                self._known[interpreter, ident] = name
 
     def _table(self, interpreter: int) -> int:
         if interpreter not in self._tables:
@@ -65,11 +72,3 @@ class ThreadNames:
             names = self._contents.module_dict(threading)
             self._tables[interpreter] = self._contents.find(names, "_active") or 0
         return self._tables[interpreter]
-
-    def _name_of(self, thread: int) -> str:
-        try:
-            items = self._contents.instance_items(thread, self._objects.type_of(thread))
-            at = dict(items).get("_name")
-            return self._objects.text(at, 200) if at is not None else ""
-        except Unreadable:
-            return ""

@@ -12,7 +12,7 @@ import select
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +31,18 @@ class Answer:
     """What nudge.py said: its docstring tells the words and the numbers."""
 
     word: str
-    number: int
+    numbers: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A thread that is held in a blocked system call."""
+
+    system_call: int
+    stack: int  # its stack pointer
+    own: int  # its pthread_self()
+    call: Callable[[int, int, int], int]
+    """``call(function, argument, stack)`` runs a function of one argument on it."""
 
 
 class Tracer:
@@ -70,9 +81,36 @@ class Tracer:
             try:
                 yield
             finally:
-                answer = self._ask("thaw", 0)
+                answer = self._ask("thaw")
             if answer.word != "thawed":
                 raise CannotTrace("the process ran on too early")
+
+    @contextmanager
+    def held(self, tid: int) -> Iterator["Held | None"]:
+        """Hold a thread that is blocked in a system call; if it was used, the call ends with EINTR.
+
+        Gives None if it isn't blocked, or not now. ``PyGILState_Ensure`` may wait as long as others
+        keep the GIL: once begun, a call isn't given up.
+
+        Raises:
+            CannotTrace: the system doesn't let us.
+        """
+        with self._lock:
+            answer = self._ask("hold", tid)
+            if answer.word != "held":
+                yield None
+                return
+            try:
+                number, stack, own = answer.numbers
+                yield Held(number, stack, own, self._call)
+            finally:
+                self._ask("release")
+
+    def _call(self, function: int, argument: int, stack: int) -> int:
+        answer = self._ask("call", function, argument, stack, limit_s=None)
+        if answer.word != "returned":
+            raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
+        return answer.numbers[0]
 
     def close(self) -> None:
         """End the process, if there is one."""
@@ -107,32 +145,32 @@ class Tracer:
         self._process = process
         return process
 
-    def _ask(self, verb: str, number: int) -> Answer:
-        request = f"{verb} {number}\n".encode()
+    def _ask(self, verb: str, *numbers: int, limit_s: float | None = LIMIT_S) -> Answer:
+        request = " ".join((verb, *map(str, numbers))).encode() + b"\n"
         try:
-            line = self._exchange(request)
+            line = self._exchange(request, limit_s)
         except BrokenPipeError:  # it has just ended itself, since nothing was asked for long
             self._end()
-            line = self._exchange(request)
-        word, _, told = line.decode().partition(" ")
-        if not told:
+            line = self._exchange(request, limit_s)
+        word, *told = line.decode().split() or [""]
+        answer = Answer(word, tuple(map(int, told)))
+        if not word:
             self._end()
             raise CannotTrace("the helper process has failed")
-        answer = Answer(word, int(told))
         if word == "refused":
-            raise CannotTrace(os.strerror(answer.number).lower())
+            raise CannotTrace(os.strerror(answer.numbers[0]).lower())
         if word == "timeout":
             self._end()
             raise CannotTrace("a thread doesn't stop: it sleeps uninterruptibly")
         return answer
 
-    def _exchange(self, request: bytes) -> bytes:
+    def _exchange(self, request: bytes, limit_s: float | None) -> bytes:
         process = self._running()
         assert process.stdin is not None and process.stdout is not None
         process.stdin.write(request)
         line = b""
         while not line.endswith(b"\n"):
-            if not select.select([process.stdout], [], [], LIMIT_S)[0]:
+            if not select.select([process.stdout], [], [], limit_s)[0]:
                 break
             part = process.stdout.read(100)
             if not part:

@@ -33,7 +33,7 @@ _NAMES = {
     _FUTEX: "a lock",
     **(
         {0: "read", 7: "poll", 23: "select", 34: "pause", 35: "sleep", 43: "accept", 45: "recv"}
-        | {46: "send", 47: "recv", 61: "wait", 219: "sleep", 230: "sleep", 232: "epoll"}
+        | {46: "send", 47: "recv", 61: "wait", 219: "a restarted call", 230: "sleep", 232: "epoll"}
         | {247: "wait", 270: "select", 271: "poll", 281: "epoll", 288: "accept"}
         if platform.machine() == "x86_64"
         else {}
@@ -149,7 +149,7 @@ class Waker:
         self._is_queued = True  # once is enough: it stays there until it is worked off
         try:
             function = pending.symbol(self._memory, self._runtime, "PyErr_CheckSignals")
-            size = pending.add_call(self._memory, self._runtime, function, 0)
+            size = pending.add_call(self._memory, self._runtime, function, 0).written
         except (errors.MemoryInconsistent, errors.NoSafeMoment, Unreadable):
             return  # it may still take the request by itself
         self._record.bytes_written += size
@@ -158,10 +158,7 @@ class Waker:
     def _cannot(self, why: str) -> None:
         if self._reason is not None:
             return
-        reason: errors.AttachError = writer.traced(self._request.pid)
-        if why != os.strerror(errno.EPERM).lower() or "process 0." in str(reason):
-            reason = errors.WakeFailed.of(self._request.pid, why=why)
-        self._tell(reason)
+        self._tell(cannot_wake(self._request.pid, why))
 
     def _tell(self, reason: errors.AttachError) -> None:
         self._reason = reason
@@ -177,6 +174,13 @@ class Waker:
         elif now - self._stuck[1] >= _STUCK_S:
             thread, place = place_of(self._memory, self._runtime, found.thread)
             self._tell(errors.HoldsGil.of(self._request.pid, thread=thread, place=place))
+
+
+def cannot_wake(pid: int, why: str) -> errors.AttachError:
+    """Return the error for a process that ptrace is refused for: it may have a tracer already."""
+    if why == os.strerror(errno.EPERM).lower() and writer.tracer_of(pid):
+        return writer.traced(pid)
+    return errors.WakeFailed.of(pid, why=why)
 
 
 @dataclass(frozen=True, slots=True)

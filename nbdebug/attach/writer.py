@@ -159,11 +159,18 @@ def _fields(status: str) -> dict[str, str]:
     return {name: value.strip() for name, _, value in rows}
 
 
+def tracer_of(pid: int) -> int:
+    """Return the process that traces another, or 0."""
+    try:
+        return int(_fields(Path(f"/proc/{pid}/status").read_text())["TracerPid"])
+    except OSError:
+        return 0
+
+
 def traced(pid: int) -> errors.TargetTraced:
     """Return the error for a process with another tracer, which it names."""
-    tracer, name = 0, "unknown"
+    tracer, name = tracer_of(pid), "unknown"
     try:
-        tracer = int(_fields(Path(f"/proc/{pid}/status").read_text())["TracerPid"])
         name = Path(f"/proc/{tracer}/comm").read_text().strip()
     except OSError:
         pass

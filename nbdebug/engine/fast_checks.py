@@ -104,7 +104,8 @@ def callback_for(
 ) -> Callable[[CodeType, int], Any] | None:
     """Return a callback that makes this check by itself, and asks ``python`` of all else.
 
-    ``names`` are ``python``, ``steps``, ``asked`` and ``due``. None for a check that can't stand there.
+    ``names`` are ``python``, ``steps``, ``asked`` and ``due``. None for a check that can't stand
+    there.
     """
     hot = getattr(check, "hot", None)
     if type(hot) is not Hot:

@@ -162,9 +162,8 @@ class Tracer:
         if hit is None and not steps_here and ident not in self._asked:
             return
         # What the line before has written is told with this stop, not with another one after it.
-        written = self._sites.written_before(frame)
-        if self._exact.live or self._deferred.due:
-            written = joined_hit([h for h in (self._written(frame)[0], written) if h])
+        more = self._written(frame)[0] if self._exact.live or self._deferred.due else None
+        written = joined_hit([h for h in (more, self._sites.written_before(frame)) if h])
         if written is not None:
             self._raise_for(written)
             reason, hit = StopReason.DATA_BREAKPOINT, merged(written, hit)

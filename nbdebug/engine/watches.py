@@ -308,8 +308,12 @@ class Watches:
         self.exact = ExactWatches(monitor_, self.table)
         self.deferred = Deferred(monitor_)
         self.hardware = HardwareWatches(self.deferred, self.table, user_code.is_user)
-        attributes = AttributeWatches(self.deferred, reports.notice)
-        self.offers: list[Offer] = [self.exact.offer, attributes.offer, self.hardware.offer]
+        self.attributes = AttributeWatches(self.deferred, reports.notice)
+        self.offers: list[Offer] = [
+            self.exact.offer,
+            self.attributes.offer,
+            self.hardware.offer,
+        ]
         """Better mechanisms than store sites, the best first; each may decline a target."""
         self._ids = ids
         self._all: dict[int, Watch] = {}
@@ -338,17 +342,37 @@ class Watches:
         return watch
 
     @locked
-    def set_clients(self, wanted: Sequence[tuple[Target, WatchSpec]]) -> list[Watch]:
-        """Make these the client's watches; one that was there already keeps its history."""
+    def set_clients(
+        self, wanted: Sequence[tuple[Target, WatchSpec]]
+    ) -> list[Watch | errors.NbdebugError]:
+        """Make these the client's watches; one that was there already keeps its history.
+
+        Returns for each what it has become, or why it isn't watched.
+        """
         there = [watch for watch in self._all.values() if watch.origin == "client"]
-        kept: list[Watch] = []
+        kept: list[Watch | errors.NbdebugError | None] = []
         for target, spec in wanted:
             same = (w for w in there if w.target is target and w.spec == spec and w not in kept)
-            kept.append(next(same, None) or self.add(target, spec, "client"))
+            kept.append(next(same, None))
         for watch in there:
             if watch not in kept:
                 self._remove(watch)
-        return kept
+        found: list[Watch | errors.NbdebugError] = []
+        for one, (target, spec) in zip(kept, wanted, strict=True):
+            try:
+                found.append(one or self.add(target, spec, "client"))
+            except errors.NbdebugError as error:
+                found.append(error)
+        return found
+
+    def accesses(self, target: Target) -> frozenset[Access]:
+        """Return what can be told of a target here, by whichever mechanism."""
+        found = target.accesses
+        if self.hardware.can_serve(target):
+            found |= {Access.CHANGE, Access.WRITE, Access.READ}
+        if self.attributes.can_serve(target):
+            found |= {Access.WRITE, Access.READ}
+        return found
 
     def named(self, text: str) -> list[Watch]:
         """Return the watches of what the user wrote, or of the id. Raises UnknownWatch."""

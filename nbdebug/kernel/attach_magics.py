@@ -40,6 +40,7 @@ class AttachMagics(Magics):
         %attach 4711 --inspect        only look at it: nothing is ever run in it
         %attach 4711 --timeout 30     how many seconds it may take; 10 unless told
         %attach 4711 --wake never     don't wake it if it sleeps, but wait
+        %attach 4711 --legacy         into 3.12 and 3.13, by an older way
         %attach 4711 --quiet          don't show its stacks first
 
         First come its stacks, read from its memory, at once. Then the debugger goes in, and the
@@ -74,6 +75,7 @@ class AttachMagics(Magics):
             timeout_s=options.timeout_s,
             inspect=options.inspect,
             wake=options.wake,
+            legacy=options.legacy,
             told=lambda why: print(f"{why} {why.advice}".strip(), file=sys.stderr),
         )
         print(_line_of(session))
@@ -120,6 +122,7 @@ class _Options:
     target: str = ""
     inspect: bool = False
     quiet: bool = False
+    legacy: bool = False
     timeout_s: float = attaching.TIMEOUT_S
     wake: Wake = Wake.AUTO
 
@@ -132,11 +135,12 @@ def _parse(line: str) -> _Options:
     options, target = _Options(), []
     while words:
         word, equals, value = words.pop(0).partition("=")
-        if word in ("--inspect", "--quiet") and not equals:
+        if word in ("--inspect", "--quiet", "--legacy") and not equals:
             options = replace(
                 options,
                 inspect=options.inspect or word == "--inspect",
                 quiet=options.quiet or word == "--quiet",
+                legacy=options.legacy or word == "--legacy",
             )
         elif word in ("--timeout", "--wake"):
             if not equals and not words:

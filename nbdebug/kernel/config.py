@@ -9,6 +9,7 @@ from traitlets import Bool, Dict, Enum, Float, Int, Unicode
 from traitlets import List as ListTrait
 from traitlets.config import Configurable
 
+from nbdebug.attach import policy, records
 from nbdebug.dap.paths import Mapping
 from nbdebug.engine.engine import Engine
 from nbdebug.engine.model import Limits
@@ -47,6 +48,16 @@ class Nbdebug(Configurable):
         help="Folder for a log of every message (or NBDEBUG_LOG).",
     ).tag(config=True)
 
+    attach = Enum(
+        ("off", "inspect", "safe", "legacy"),
+        "legacy",
+        help="The most that this kernel may do to other processes; NBDEBUG_ATTACH may allow less.",
+    ).tag(config=True)
+    attach_log = Unicode(
+        os.environ.get("NBDEBUG_ATTACH_LOG", ""),
+        help="File for a log of what is done to other processes (or NBDEBUG_ATTACH_LOG).",
+    ).tag(config=True)
+
     @property
     def limits(self) -> Limits:
         """The limits as the engine has them."""
@@ -73,6 +84,8 @@ class Nbdebug(Configurable):
         engine.stops.stop_other_threads = self.stop_other_threads
         engine.breakpoints.reports.stop_on_condition_error = self.condition_errors == "stop"
         engine.inspector.limits = self.limits
+        policy.configure(self.attach)
+        records.configure_log(self.attach_log)
 
 
 def _rule(include: bool, text: str) -> Rule:

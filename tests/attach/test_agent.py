@@ -11,7 +11,7 @@ from time import monotonic, sleep
 import pytest
 from attached import LIMIT_S, Told, attached, line_of, told
 from interpreters import ROOT
-from targets import TargetPython
+from targets import TargetPython, require_target_python
 
 from nbdebug import errors as base
 from nbdebug.attach import (
@@ -387,3 +387,28 @@ def test_another_user_gets_nothing(python314: TargetPython) -> None:
         os.close(reading)
         os.close(writing)
         door.close()
+
+
+PLAIN = """
+import os, sys, time
+assert "threading" not in sys.modules
+os.write(int(os.environ.pop("TARGET_READY")), b"ready\\n")
+while not os.path.exists(sys.argv[1]):
+    time.sleep(0.01)
+import threading
+print(threading.current_thread() is threading.main_thread())
+"""
+
+
+@pytest.mark.parametrize("version", ["3.12", "3.13", "3.14", "3.15"])
+def test_a_program_without_threading_has_the_right_main_thread(
+    version: str, tmp_path: Path
+) -> None:
+    program, end = tmp_path / "plain.py", tmp_path / "end"
+    program.write_text(PLAIN)
+    with told(str(end), require_target_python(version), program=program) as target:
+        with attached(target.pid, legacy=version < "3.14") as session:
+            [main] = session.ask("threads")["threads"]
+            assert main["name"] == "MainThread"
+        end.touch()
+        assert target.finish() == (0, "True\n", "")

@@ -1,0 +1,51 @@
+"""What is sent into a target: every module loads there, without a place in sys.modules."""
+
+import marshal
+import subprocess
+from importlib.util import MAGIC_NUMBER
+from pathlib import Path
+
+from targets import TargetPython
+
+from nbdebug.attach import bundle, loader
+
+LOADS = """
+import marshal, sys
+namespace = {"__name__": "agent"}
+exec(compile(open(sys.argv[1]).read(), "agent", "exec"), namespace)
+with open(sys.argv[2], "rb") as file:
+    sources = marshal.load(file)
+modules = {}
+import_ = namespace["importer"](sources, sys.argv[3], modules)
+for name in sorted(sources):
+    import_(name, None, None, ("anything",))
+assert not [name for name in sys.modules if name.startswith("nbdebug")], sys.modules
+print(len(modules))
+"""
+
+
+def loaded(python: TargetPython, folder: Path, modules: bundle.Modules) -> str:
+    """Load all modules in a new process; return how many they are."""
+    (folder / "agent.py").write_text(loader.agent_source())
+    (folder / "modules").write_bytes(marshal.dumps(modules, 2))
+    files = [str(folder / "agent.py"), str(folder / "modules"), str(bundle.FOLDER)]
+    done = subprocess.run(
+        [str(python.path), "-I", "-c", LOADS, *files],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_every_module_loads_from_its_text(new_python: TargetPython, tmp_path: Path) -> None:
+    modules = bundle.modules_for(b"")
+    assert loaded(new_python, tmp_path, modules) == f"{len(modules)}\n"
+
+
+def test_every_module_loads_from_its_code(python314: TargetPython, tmp_path: Path) -> None:
+    modules = bundle.modules_for(MAGIC_NUMBER)
+    assert all(isinstance(code, bytes) for is_package, code in modules.values() if not is_package)
+    assert loaded(python314, tmp_path, modules) == f"{len(modules)}\n"
