@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from nbdebug import errors
 from nbdebug.engine import hardware, libraries, memory, physical
-from nbdebug.engine.evaluate import Frame
 from nbdebug.engine.libraries import Kind
 from nbdebug.engine.watch_targets import ItemTarget, MemoryTarget, Target
 from nbdebug.engine.watch_values import MISSING, Owner
@@ -46,13 +45,6 @@ def guard_of(target: Target) -> memory.Place | None:
     if not physical.is_a(owner, *_MOVING):
         return None
     return memory.ItemsPointer(owner, target.owner.get)
-
-
-def sized(target: Target, frame: Frame | None, length: int | None) -> Target:
-    """Return the target, or so many bytes of it. Raises NotWatchable."""
-    if length is None:
-        return target
-    return bytes_of(target, frame if isinstance(frame, FrameType) else None, length)
 
 
 def bytes_of(target: Target, frame: FrameType | None, length: int) -> Target:

@@ -282,6 +282,15 @@ def part_of(text: str, owner: object) -> Target:
     raise errors.NotWatchable(f"`{text}` is neither an attribute nor an item with a plain key.")
 
 
+def sized(target: Target, frame: Frame | None, length: int | None) -> Target:
+    """Return the target, or so many bytes of it. Raises NotWatchable."""
+    if length is None:
+        return target
+    from nbdebug.engine.memory_targets import bytes_of  # loads ctypes: most do without
+
+    return bytes_of(target, frame if isinstance(frame, FrameType) else None, length)
+
+
 def _existing(target: Target, pending: bool) -> Target:
     if not pending and target.read() is MISSING:
         raise errors.NotThereYet(f"`{target.text}` isn't there.")

@@ -441,7 +441,8 @@ class Watches:
     def step_aside(self) -> None:
         """Record nothing more, after a failure of ours: no event comes any more."""
         self.exact.close()
-        self.hardware.close()
+        if self._hardware is not None:
+            self._hardware.close()
 
     def close(self) -> None:
         """End every watch, and give back what they needed."""
