@@ -1,27 +1,34 @@
 """What watching data costs, as ratios to the unwatched loop, beside how others do it.
 
 Run by path, in the interpreter that is measured: ``python watching.py ITERATIONS``. Prints JSON:
-{loop: {way: ratio}}. The ways are ours; a LINE event with a comparison; the compare of snapshots
-by eval and repr on each line, which is Dapper's; and bdb that steps and compares. They are given
-fewer iterations. "control" is another loop that nobody watches.
+{loop: {way: ratio}}, and under "mechanisms" {loop: {way: name}} for ours. The ways are ours, as it
+chooses, by the watcher of dicts ("exact") and by store sites ("sites"), and where NBDEBUG_PURE is
+set, in a process of its own, as it is without the compiled part; a LINE event with a comparison;
+the compare of snapshots by eval and repr on each line, which is Dapper's; and bdb that steps and
+compares. They are given fewer iterations. "control" is another loop that nobody watches. The
+`watchpoints` package has a program of its own, watching_watchpoints.py.
 """
 
 from __future__ import annotations
 
 import bdb
 import json
+import os
 import sys
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import nbdebug
+from nbdebug.engine import dictwatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import CodeType, FrameType
 
 LOOPS = """
+import numpy
+data = numpy.zeros(8)
 x = z = 0
 class P:
     pass
@@ -58,6 +65,11 @@ def attribute_written(n):
     for i in range(n):
         one.a = i
         y = i + 1
+def element_other(n):
+    one = data
+    for i in range(n):
+        one[i & 3] = i
+        y = i + 1
 def unwatched(n):
     total = 0
     for i in range(n):
@@ -71,9 +83,12 @@ WATCHED = {
     "global_written": ("x", "x"),
     "attribute_other": ("p.a", "p.a"),
     "attribute_written": ("p.a", "p.a"),
+    "element_other": ("data[5]", "data[5]"),
     "unwatched": ("x", "x"),
 }
 """loop -> what we watch, and the expression that the others compare."""
+ELEMENT = "element_other"
+OURS = ("ours", "exact", "sites", "control")
 SLOWER = 20
 REPEATS = 3
 MANY = 10_000
@@ -85,7 +100,8 @@ Namespace = dict[str, Any]
 def fresh() -> Namespace:
     """The loops, as code of their own that nothing has watched."""
     namespace: Namespace = {"__name__": "__main__", "__builtins__": __builtins__}
-    exec(compile(LOOPS, "<loops>", "exec"), namespace)
+    # A file's name, for what has none is nobody's code: changes of content aren't looked for there.
+    exec(compile(LOOPS, __file__.replace(".py", "_loops.py"), "exec"), namespace)
     return namespace
 
 
@@ -99,13 +115,22 @@ def best_s(loop: Callable[[int], object], size: int) -> float:
     return min(times)
 
 
-@contextmanager
-def ours(name: str, namespace: Namespace) -> Iterator[None]:
-    # What a text means is settled where the call stands.
-    namespace["watch"] = nbdebug.watch
-    watch = eval(f"watch({WATCHED[name][0]!r}, condition={NEVER!r}, action='log')", namespace)
-    with watch:
-        yield
+MECHANISMS: dict[str, dict[str, str]] = {}
+
+
+def ours(way: str) -> Callable[[str, Namespace], Any]:
+    """Our watch, by a way of ours."""
+
+    @contextmanager
+    def watching(name: str, namespace: Namespace) -> Iterator[None]:
+        # What a text means is settled where the call stands.
+        namespace["watch"] = nbdebug.watch
+        text, options = WATCHED[name][0], f"condition={NEVER!r}, action='log', way={way!r}"
+        with eval(f"watch({text!r}, {options})", namespace) as watch:
+            MECHANISMS.setdefault(name, {})[way] = watch.mechanism
+            yield
+
+    return watching
 
 
 @contextmanager
@@ -184,8 +209,12 @@ def by_nothing(name: str, namespace: Namespace) -> Iterator[None]:
 
 def ways() -> dict[str, Callable[[str, Namespace], Any]]:
     """Every way that is to be had here."""
+    if os.environ.get("NBDEBUG_PURE"):
+        return {"ours": ours("auto")}
     return {
-        "ours": ours,
+        "ours": ours("auto"),
+        "exact": ours("exact"),
+        "sites": ours("sites"),
         "control": by_nothing,
         "line events": by_lines,
         "snapshots": by_snapshots,
@@ -193,9 +222,17 @@ def ways() -> dict[str, Callable[[str, Namespace], Any]]:
     }
 
 
+def can_serve(way: str, name: str) -> bool:
+    """False for the watcher of dicts where there is none, or of a local, which lies in no dict."""
+    if way != "exact":
+        return True
+    in_dict = ":" not in WATCHED[name][0] and name != ELEMENT
+    return dictwatch.why_not() is None and in_dict
+
+
 def ratio(name: str, way: str, watching: Callable[[str, Namespace], Any], size: int) -> float:
     """How much slower the loop is while it is watched."""
-    if way not in ("ours", "control"):
+    if way not in OURS or (name, way) == (ELEMENT, "sites"):
         size //= SLOWER
     plain, namespace = fresh()[name], fresh()
     plain(1000)
@@ -223,10 +260,14 @@ def many() -> dict[str, float]:
 def main(size: int) -> None:
     """Measure all and print it."""
     found = {
-        name: {way: ratio(name, way, watching, size) for way, watching in ways().items()}
+        name: {
+            way: ratio(name, way, watching, size)
+            for way, watching in ways().items()
+            if can_serve(way, name)
+        }
         for name in WATCHED
     }
-    print(json.dumps({**found, "many": many()}))
+    print(json.dumps({**found, "many": many(), "mechanisms": MECHANISMS}))
 
 
 if __name__ == "__main__":

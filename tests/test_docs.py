@@ -5,7 +5,10 @@ import dataclasses
 import importlib
 import pkgutil
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -202,6 +205,19 @@ def examples(text: str) -> set[str]:
     return {example.strip() for example in [*inline, *blocks]}
 
 
+@contextmanager
+def waiting_program() -> Iterator[int]:
+    """A Python process that waits; its pid."""
+    program = "print('ready', flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        yield process.pid
+        process.kill()
+
+
 def test_every_magic_in_the_documents_is_understood(tmp_path: Path) -> None:
     shown = sorted(set().union(*(examples(read(path)) for path in PAGES)))
     assert len(shown) >= 10
@@ -211,7 +227,8 @@ def test_every_magic_in_the_documents_is_understood(tmp_path: Path) -> None:
         "    if get_ipython().run_line_magic(name, line) is None:\n"
         "        print('NOT UNDERSTOOD:', example)\n"
     )
-    with running_kernel(enable=False) as kernel:
+    with running_kernel(enable=False) as kernel, waiting_program() as pid:
+        shown = [re.sub(r"^%stack 4711", f"%stack {pid}", example) for example in shown]
         kernel.run(f"%cd -q {tmp_path}")
         reply = kernel.run(program.format(shown))
     assert (reply["status"], reply["output"]) == ("ok", "")

@@ -330,6 +330,104 @@ def test_closing_a_session_ends_what_was_launched_and_detaching_lets_it_run(
     kernel.ask("disconnect")
 
 
+def test_the_panels_exception_filters_hold_in_a_script(panel: Kernel, tmp_path: Path) -> None:
+    (tmp_path / "fails.py").write_text("def f():\n    return 1 / 0\nf()\n")
+    panel.run(f"%cd -q {tmp_path}")
+    panel.ask("setExceptionBreakpoints", filters=["uncaught"])
+    since = len(panel.events)
+    panel.send_cell("%debug_script fails.py")
+    assert until_stopped(panel, since)["reason"] == "exception"
+    assert panel.ask("exceptionInfo", threadId=1)["exceptionId"].endswith("ZeroDivisionError")
+    panel.ask("setExceptionBreakpoints", filters=[])
+    output = panel.resume()["output"]
+    assert "ZeroDivisionError" in output and "ended with exit code 1" in output
+
+
+def test_what_a_script_logs_is_shown_where_it_prints(kernel: Kernel, program: str) -> None:
+    place = f"{program}:{line_of(PROGRAM, 'add')}"
+    reply = kernel.run(f"%debug_script --break \"--log 'n={{{{n}}}}' {place}\" program.py")
+    assert [f"n={n}" in reply["output"] for n in range(3)] == [True] * 3, reply
+    assert "no debugger is open" not in reply["output"]
+
+
+def test_a_script_that_runs_is_paused_by_the_panel(panel: Kernel, endless: str) -> None:
+    pid = launch(panel, endless)
+    since = len(panel.events)
+    panel.ask("pause", threadId=1)
+    assert until_stopped(panel, since)["reason"] == "pause"
+    assert panel.frames()[0]["source"]["path"] == endless
+    end(panel, pid)
+
+
+def test_much_output_comes_whole(kernel: Kernel, tmp_path: Path) -> None:
+    (tmp_path / "loud.py").write_text("for n in range(20_000): print('line', n)\n")
+    output = kernel.run(f"%debug_script {tmp_path / 'loud.py'}")["output"]
+    assert output.count("\n") == 20_001 and "line 19999\n" in output
+
+
+def test_a_watch_set_before_stops_at_the_write(panel: Kernel, program: str) -> None:
+    since = len(panel.events)
+    panel.send_cell("%debug_script --watch \"total --if 'new == 3'\" program.py")
+    stop = until_stopped(panel, since)
+    assert stop["reason"] == "data breakpoint" and "1 -> 3" in stop["description"]
+    panel.resume()
+
+
+def test_a_scripts_children_are_sessions_with_its_breakpoints(
+    panel: Kernel, tmp_path: Path
+) -> None:
+    text = (
+        "import multiprocessing\ndef work(n):\n    return n * 2  # @work\n"
+        "if __name__ == '__main__':\n    context = multiprocessing.get_context('spawn')\n"
+        "    with context.Pool(1) as pool:\n        print(pool.map(work, [21]))\n"
+    )
+    (tmp_path / "pool.py").write_text(text)
+    panel.run(f"%cd -q {tmp_path}")
+    since = len(panel.events)
+    panel.send_cell(f"%debug_script --break pool.py:{line_of(text, 'work')} pool.py")
+    until_stopped(panel, since)
+    listed = panel.ask("nbdebug/sessions")["sessions"]
+    [script] = [one for one in listed if one["kind"] == "launched"]
+    [child] = [one for one in listed if one["kind"] == "child"]
+    assert child["parent"] == script["id"] and child["current"] and not script["current"]
+    assert panel.where() == ("work", line_of(text, "work"))
+    assert panel.evaluate("n") == "21"
+    panel.ask("continue", threadId=panel.stop["threadId"])
+    reply = panel.finish()
+    assert "[42]" in reply["output"] and "is the current session." in reply["output"]
+
+
+def test_a_session_launched_by_a_cells_code_is_listed_and_followed_too(
+    panel: Kernel, program: str
+) -> None:
+    since = len(panel.events)
+    panel.run(
+        "import nbdebug\n"
+        f"s = nbdebug.launch(['program.py'], breakpoints=[('program.py', "
+        f"{line_of(PROGRAM, 'print')})])"
+    )
+    until_stopped(panel, since)
+    assert panel.where() == ("<module>", line_of(PROGRAM, "print"))
+    reply = panel.run("print(s.wait_for_stop().stop.line, s.evaluate('total').value)\ns.resume()")
+    assert reply["output"].startswith(f"{line_of(PROGRAM, 'print')} 3\n")
+    assert panel.run("print(s.wait_for_end(), s.output)")["output"] == "3 total 3\n\n"
+    assert panel.run("%nbdebug")["output"].count("this notebook") == 1
+
+
+def test_scripts_are_launched_on_every_python(each_python: Path, tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(PROGRAM)
+    with running_kernel(python=str(each_python)) as kernel:
+        kernel.run(f"%cd -q {tmp_path}")
+        since = len(kernel.events)
+        kernel.send_cell(f"%debug_script --break program.py:{line_of(PROGRAM, 'add')} program.py")
+        until_stopped(kernel, since)
+        assert kernel.where() == ("add", line_of(PROGRAM, "add"))
+        assert kernel.scope()["n"]["value"] == "0"
+        kernel.move("stepOut")
+        kernel.ask("disconnect")
+        assert "ended with exit code 3" in kernel.finish()["output"]
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from kernel_client import Kernel, running_kernel
 
+from nbdebug.engine import hardware
+
 FIT = """def fit(n):
     global x
     for i in range(n):
@@ -114,8 +116,12 @@ def test_bad_input_says_what_is_wrong(kernel: Kernel, line: str, said: str) -> N
     assert out(kernel, "%watch") == "Nothing is watched."
 
 
-def test_a_cell_that_is_run_again_is_watched_again(kernel: Kernel) -> None:
-    out(kernel, "x = 0\n%watch x --log\n" + FIT)
+WAYS = pytest.mark.parametrize("way", ["--sites", "--exact"])
+
+
+@WAYS
+def test_a_cell_that_is_run_again_is_watched_again(kernel: Kernel, way: str) -> None:
+    out(kernel, f"x = 0\n%watch x --log {way}\n" + FIT)
     out(kernel, "%watch fit:i --log")
     first = out(kernel, FIT + "z = fit(1)")
     again = out(kernel, FIT + "z = fit(1)")
@@ -126,12 +132,14 @@ def test_a_cell_that_is_run_again_is_watched_again(kernel: Kernel) -> None:
     assert len(edited.splitlines()) == 3 and "line 5" in edited
 
 
-def test_a_reloaded_module_is_watched_on(kernel: Kernel, tmp_path: Path) -> None:
+@WAYS
+def test_a_reloaded_module_is_watched_on(kernel: Kernel, tmp_path: Path, way: str) -> None:
     (tmp_path / "shaky.py").write_text(
         "rate = 1\ndef set(value):\n    global rate\n    rate = value\n"
     )
-    out(kernel, f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import shaky, importlib")
-    out(kernel, "%watch shaky.rate")
+    out(kernel, "import sys; sys.modules.pop('shaky', None)")
+    out(kernel, f"sys.path.insert(0, {str(tmp_path)!r}); import shaky, importlib")
+    out(kernel, f"%watch shaky.rate {way}")
     assert "shaky.rate changed: 1 -> 2" in out(kernel, "shaky.set(2)")
     assert "shaky.rate changed: 2 -> 3 at cell" in out(kernel, "shaky.rate = 3")
     assert "shaky.rate changed: 3 -> 1 at shaky.py line 1" in out(
@@ -150,6 +158,29 @@ def test_autoreload_keeps_a_watch(kernel: Kernel, tmp_path: Path) -> None:
     file.write_text("# more\n\ndef work(n):\n    total = n + 50\n    return total\n")
     assert "<not there> -> 51 at drifting.py line" in out(kernel, "_ = drifting.work(1)")
     out(kernel, "%autoreload 0\n%unwatch --all")
+
+
+def test_autoreload_is_told_of_as_the_writer_of_a_class_attribute(
+    kernel: Kernel, tmp_path: Path
+) -> None:
+    file = tmp_path / "shifting.py"
+    file.write_text("class Config:\n    rate = 1\n")
+    out(kernel, f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import shifting")
+    out(kernel, "%load_ext autoreload\n%autoreload 2\nConfig = shifting.Config")
+    out(kernel, "%watch Config.rate --log --exact")
+    file.write_text("# more\nclass Config:\n    rate = 50\n")
+    assert "Config.rate changed: 1 -> 50 at" in out(kernel, "_ = shifting")
+    out(kernel, "%autoreload 0\n%unwatch --all")
+
+
+def test_an_exact_watch_names_the_writer_that_no_store_site_shows(kernel: Kernel) -> None:
+    out(kernel, "x, n, d = 1, 2, {'k': 1}\n%watch x --exact\n%watch d['k']")
+    listing = out(kernel, "%watch")
+    assert listing.count("dict watcher") == 4 and "exact" in listing
+    assert "x changed: 1 -> 2 at cell" in out(kernel, "globals()['x'] = 2")
+    assert "x changed: 2 -> 3 at" in out(kernel, "get_ipython().push({'x': 3})")
+    assert "d['k'] changed: 1 -> 5 at cell" in out(kernel, "d.update(k=5)")
+    out(kernel, "%unwatch --all")
 
 
 # -- a debug client
@@ -219,8 +250,13 @@ def test_what_cannot_be_watched_is_said_in_the_reply(panel: Kernel) -> None:
     info = kernel.ask("dataBreakpointInfo", name="3")
     assert info["dataId"] is None and "is a literal" in info["description"]
     kernel.run("x = 1")
-    refused = kernel.request("dataBreakpointInfo", name="0x7f00", asAddress=True, bytes=8)
-    assert refused["body"]["error"]["variables"]["slug"] == "no-address-watch"
+    for asked, said in (
+        ({"name": "nowhere", "asAddress": True}, "isn't an address"),
+        ({"name": "0x10", "asAddress": True, "bytes": 8}, "Nothing can be read at 0x10"),
+        ({"name": "x", "bytes": 8}, "A int has no buffer to watch"),
+    ):
+        info = kernel.ask("dataBreakpointInfo", asked)
+        assert info["dataId"] is None and said in info["description"], info
     good = data_breakpoint(kernel, name="x")
     wanted = [
         {"dataId": "gone"},
@@ -231,6 +267,83 @@ def test_what_cannot_be_watched_is_said_in_the_reply(panel: Kernel) -> None:
     found = kernel.ask("setDataBreakpoints", breakpoints=wanted)["breakpoints"]
     assert [one["verified"] for one in found] == [False, False, False, True]
     assert all(one["message"] for one in found[:3])
+
+
+def test_elements_slots_and_reads_of_them_are_watched(panel: Kernel) -> None:
+    kernel = panel
+    code = (
+        "import array\nclass P:\n    __slots__ = ('a', '__weakref__')\n"
+        "p = P(); p.a = 1; data = array.array('q', [0] * 8); pair = (1, 2)"
+    )
+    kernel.run(code)
+    of_slot = kernel.ask("dataBreakpointInfo", name="p.a")
+    assert of_slot["accessTypes"] == ["write", "read", "readWrite"]
+    code = "x = 1  # @first\ndata[2] = 5\ny = p.a\ndata.reverse()\nz = 1"
+    kernel.break_at(code, "first")
+    kernel.run_to_stop(code)
+    of_data = kernel.ask("evaluate", expression="data", frameId=kernel.frames()[0]["id"])
+    element = kernel.ask(
+        "dataBreakpointInfo", variablesReference=of_data["variablesReference"], name="2"
+    )
+    reads = ["read", "readWrite"] if hardware.why_not() is None else []
+    assert (element["accessTypes"], element["description"]) == (["write", *reads], "data[2]")
+    wanted = [
+        {"dataId": element["dataId"], "accessType": "write"},
+        {"dataId": of_slot["dataId"], "accessType": "read"},
+    ]
+    [of_2, of_a] = kernel.ask("setDataBreakpoints", breakpoints=wanted)["breakpoints"]
+    stop = kernel.move("continue")
+    assert (stop["reason"], stop["hitBreakpointIds"]) == ("data breakpoint", [of_2["id"]])
+    assert stop["text"].startswith("data[2] changed: 0 -> 5 at cell [")
+    stop = kernel.move("continue")
+    assert stop["hitBreakpointIds"] == [of_a["id"]]
+    assert stop["text"].startswith("p.a was read at cell [")
+    assert kernel.move("continue")["text"].startswith("data[2] changed: 5 -> 0 at cell [")
+    assert kernel.resume()["status"] == "ok"
+
+
+def test_bytes_of_a_buffer_and_memory_by_its_address_are_watched(panel: Kernel) -> None:
+    kernel = panel
+    assert kernel.enable()["supportsDataBreakpointBytes"]
+    kernel.run("import array\ndata = array.array('q', range(40))")
+    address = int(out(kernel, "print(data.buffer_info()[0])"))
+    whole = kernel.ask("dataBreakpointInfo", name="data", bytes=16)
+    assert whole["description"] == "16 bytes of data"
+    large = kernel.ask("dataBreakpointInfo", name="data", bytes=160)
+    wanted = [{"dataId": whole["dataId"]}, {"dataId": large["dataId"]}]
+    if hardware.why_not() is None:
+        raw = kernel.ask("dataBreakpointInfo", name=hex(address + 8), asAddress=True, bytes=8)
+        assert raw["description"] == f"8 bytes at {address + 8:#x}"
+        assert raw["accessTypes"] == ["write", "read", "readWrite"]
+        wanted.append({"dataId": raw["dataId"]})
+    found = kernel.ask("setDataBreakpoints", breakpoints=wanted)["breakpoints"]
+    assert all(one["verified"] for one in found), found
+    stop = kernel.run_to_stop("x = 1\ndata[30] = 5\ndata[1] = 7\ny = 2")
+    assert sorted(stop["hitBreakpointIds"]) == [one["id"] for one in found]
+    for text in stop["text"].split("; "):
+        assert text.endswith("line 3"), stop
+    kernel.ask("setDataBreakpoints", breakpoints=[])
+    kernel.resume()
+
+
+def test_one_data_breakpoint_too_many_is_refused_and_the_others_stand(panel: Kernel) -> None:
+    reason = hardware.why_not()
+    if reason is not None:
+        pytest.skip(f"no hardware watches here: {reason}")
+    kernel = panel
+    kernel.run("import array\ndata = array.array('q', range(8))")
+    ids = [data_breakpoint(kernel, name=f"data[{i}]") for i in range(5)]
+    wanted = [{"dataId": one, "accessType": "read"} for one in ids]
+    found = kernel.ask("setDataBreakpoints", breakpoints=wanted)["breakpoints"]
+    assert [one["verified"] for one in found] == [True] * 4 + [False]
+    assert "All 4 watchpoints of the processor are in use" in found[4]["message"]
+    # Those that go make room for those that come.
+    found = kernel.ask("setDataBreakpoints", breakpoints=wanted[1:])["breakpoints"]
+    assert [one["verified"] for one in found] == [True] * 4
+    stop = kernel.run_to_stop("x = data[0]\nx = data[4]\ny = 1")
+    assert stop["text"].startswith("data[4] was read at cell [") and "line 2" in stop["text"]
+    kernel.ask("setDataBreakpoints", breakpoints=[])
+    kernel.resume()
 
 
 def test_clients_watches_go_with_the_client_and_the_users_stay(panel: Kernel) -> None:

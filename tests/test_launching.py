@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -54,8 +55,15 @@ def endless(tmp_path: Path) -> str:
     return str(path)
 
 
-def nothing_left() -> bool:
-    return not sessions.here.all() and not list(Path(os.environ["TMPDIR"]).glob("nbdebug-*/l*"))
+def folders() -> set[Path]:
+    return set(Path(os.environ["TMPDIR"]).glob("nbdebug-*/launched"))
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left() -> Iterator[None]:
+    before = folders()
+    yield
+    assert not sessions.here.all() and folders() <= before
 
 
 def test_a_program_stops_at_a_breakpoint_set_before_and_tells_output_and_exit_code(
@@ -72,7 +80,6 @@ def test_a_program_stops_at_a_breakpoint_set_before_and_tells_output_and_exit_co
         assert (wait.outcome, wait.exit_code) == (Outcome.ENDED, 3)
         assert wait.output == "total 3 ['a', 'b c']\nto stderr\n"
         assert session.wait_for_end() == session.exit_code == 3
-    assert nothing_left()
 
 
 def test_a_watch_set_before_tells_who_first_makes_the_name(program: str) -> None:
@@ -139,7 +146,6 @@ def test_a_program_that_is_killed_says_by_which_signal(endless: str) -> None:
         os.kill(session.pid, signal.SIGKILL)
         wait = session.wait_for_stop(LIMIT_S)
         assert (wait.outcome, wait.exit_code) == (Outcome.ENDED, -9)
-    assert nothing_left()
 
 
 def test_the_end_of_the_block_ends_the_program(endless: str) -> None:
@@ -178,7 +184,6 @@ def test_a_program_ends_with_the_process_that_launched_it_even_if_that_is_killed
         gone = threading.Event()
         while Path(f"/proc/{pid}").exists() and not _is_zombie(pid):
             gone.wait(0.02)
-    assert nothing_left()
 
 
 def _is_zombie(pid: int) -> bool:
@@ -201,7 +206,6 @@ def test_what_cannot_be_launched_is_refused_with_its_reason(tmp_path: Path, prog
         nbdebug.launch([program], breakpoints=[f"{program}:1 if x >"])
     with pytest.raises(errors.UsageError):
         nbdebug.launch([program], breakpoints=["12"])
-    assert nothing_left()
 
 
 def test_a_python_that_dies_at_its_start_is_told_with_its_last_words(

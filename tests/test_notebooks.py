@@ -306,6 +306,20 @@ def test_watches_in_python_have_a_frame_and_may_raise() -> None:
     assert the_cell("watches", "careless()").printed.startswith("DataChanged: limits changed:")
 
 
+# -- scripts
+
+
+def test_a_script_is_run_stopped_mended_and_run_to_its_end() -> None:
+    fine = the_cell("scripts", "roof=21.5")
+    assert fine.printed.startswith("roof 21.8\ncellar 12.2\nstations.py (")
+    failing = the_cell("scripts", "%debug_script {script} roof=-21.5")
+    assert "exit code 1" in failing.printed and "ZeroDivisionError" in failing.complained
+    assert "line 7 in mean" in the_cell("scripts", "nbdebug.launch").printed
+    assert "stations.py" in the_cell("scripts", "%session").result
+    assert the_cell("scripts", 'evaluate("stations")').printed.startswith("0.0 {'roof': []")
+    assert the_cell("scripts", "session.resume()").printed == "0 roof -21.5\ncellar 12.2\n\n"
+
+
 # -- exceptions
 
 

@@ -3,14 +3,20 @@
 import os
 import queue
 import signal
+import socket
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from kernel_client import line_of
 from script import LIMIT_S, Json, Script, running
 
 from nbdebug import errors
 from nbdebug.dap.links import SocketLink
+from nbdebug.dap.points import RemoteBreakpoints, remote_stacks
 from nbdebug.dap.remote import RemoteSession
 from nbdebug.dap.sessions import Sessions
 
@@ -159,3 +165,59 @@ def test_a_debuggee_that_does_not_answer_is_waited_for_within_a_limit(
     finally:
         script.process.send_signal(signal.SIGCONT)
     assert session.ask("threads")["threads"]
+
+
+@pytest.fixture
+def debugpy(tmp_path: Path) -> Iterator[RemoteSession]:
+    """A session with a script that debugpy debugs."""
+    path = tmp_path / "program.py"
+    path.write_text(PROGRAM)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-Xfrozen_modules=off", "-m", "debugpy", "--listen", str(port)]
+    process = subprocess.Popen(
+        [*command, "--wait-for-client", str(path)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        link = connected(port)
+        session = RemoteSession(link, kind="debugpy", name=str(path), pid=process.pid)
+        session.begin(LIMIT_S, justMyCode=True)
+        yield session
+        session.close()
+        process.wait(LIMIT_S)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def connected(port: int) -> SocketLink:
+    end = time.monotonic() + LIMIT_S
+    while True:
+        try:
+            return SocketLink(f"127.0.0.1:{port}", LIMIT_S)
+        except errors.ConnectionLost:
+            assert time.monotonic() < end
+            time.sleep(0.05)
+
+
+def test_a_debugpy_behind_our_client_is_a_session_too(
+    sessions: Sessions, debugpy: RemoteSession
+) -> None:
+    sessions.add(debugpy)
+    assert debugpy.capabilities["supportsConditionalBreakpoints"]
+    at = {"line": line_of(PROGRAM, "loop"), "condition": "n == 1"}
+    debugpy.ask("setBreakpoints", source={"path": debugpy.name}, breakpoints=[at])
+    debugpy.ask("configurationDone")
+    stop = seen(sessions).next("stopped")
+    assert debugpy.stop == stop and debugpy.state == "stopped"
+    [(_, frames)] = remote_stacks(debugpy, only_stopped=True)
+    assert frames[0].line == line_of(PROGRAM, "loop")
+    with pytest.raises(errors.NotOfThisSession, match="it isn't nbdebug that debugs it"):
+        RemoteBreakpoints(debugpy).infos()
+    debugpy.ask("continue", threadId=1)
+    assert debugpy.stop is None
+    assert seen(sessions).next("ended") is True

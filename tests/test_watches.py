@@ -12,7 +12,18 @@ from typing import Any
 import pytest
 from debuggee import Debuggee, debuggee_in
 from interpreters import ROOT
-from watch_corpus import LOCALS, NOT, PLACES, check_local, check_place, prepare, seen, watch
+from watch_corpus import (
+    GLOBALS,
+    LOCALS,
+    NOT,
+    PLACES,
+    check_global,
+    check_local,
+    check_place,
+    prepare,
+    seen,
+    watch,
+)
 
 from nbdebug import errors
 from nbdebug.engine import dictwatch
@@ -33,11 +44,21 @@ def test_each_change_of_a_local_is_told_once(program: Debuggee, case: str) -> No
     check_local(program, case)
 
 
-@pytest.mark.parametrize("way", [Way.SITES, Way.EXACT])
+@pytest.fixture(params=[Way.SITES, Way.EXACT])
+def way(request: pytest.FixtureRequest) -> Way:
+    if request.param is Way.EXACT and (reason := dictwatch.why_not()):
+        pytest.skip(f"{reason} Run `make setup`.")
+    found: Way = request.param
+    return found
+
+
+@pytest.mark.parametrize("case", GLOBALS)
+def test_each_change_of_a_global_is_told_once(program: Debuggee, case: str, way: Way) -> None:
+    check_global(program, case, way)
+
+
 @pytest.mark.parametrize("case", PLACES)
 def test_each_change_of_a_place_is_told_once(program: Debuggee, case: str, way: Way) -> None:
-    if way is Way.EXACT and (reason := dictwatch.why_not()):
-        pytest.skip(f"{reason} Run `make setup`.")
     check_place(program, case, way)
 
 

@@ -140,6 +140,9 @@ LOCALS: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
     "exec": ("x = 1  # @a\nexec('x = 5')\nx = 2  # @b", [("a", NOT, "1"), ("b", "1", "2")]),
 }
 
+GLOBALS = [case for case in LOCALS if case not in ("nonlocal", "another function's")]
+"""Which of them mean the same of a global."""
+
 # name -> (program, whose function main is run; what is watched; [(mark, old, new)])
 PLACES: dict[str, tuple[str, str, list[tuple[str, str, str]]]] = {
     "a global of functions": (
@@ -376,6 +379,18 @@ def check_local(program: Debuggee, case: str) -> None:
     assert (found := seen(program, watched)) == expected, (case, found)
 
 
+def check_global(program: Debuggee, case: str, way: Way = Way.SITES) -> None:
+    """Run the same function while x is a global of it."""
+    body, expected = LOCALS[case]
+    prepare(program, f"def main():\n    global x\n{textwrap.indent(body, '    ')}\n")
+    for _ in range(30):
+        program.namespace["main"]()
+        program.namespace.pop("x", None)
+    watched = watch(program, "x", pending=True, way=way)
+    program.namespace["main"]()
+    assert (found := seen(program, watched)) == expected, (case, way, found)
+
+
 def check_place(program: Debuggee, case: str, way: Way = Way.SITES) -> None:
     """Run a program's function main while a place of it is watched."""
     text, what, expected = PLACES[case]
@@ -397,6 +412,7 @@ def main() -> None:
     """Go through the corpus in each way; print how many programs were run."""
     ways = [Way.SITES] if dictwatch.why_not() else [Way.SITES, Way.EXACT]
     runs: list[Callable[[Debuggee], None]] = [partial(check_local, case=case) for case in LOCALS]
+    runs += [partial(check_global, case=case, way=way) for way in ways for case in GLOBALS]
     runs += [partial(check_place, case=case, way=way) for way in ways for case in PLACES]
     for run in runs:
         with tempfile.TemporaryDirectory() as folder, debuggee_in(Path(folder)) as program:

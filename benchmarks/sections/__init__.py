@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from benchmarks.sections import (
+    attach,
     busy,
     cond,
     exceptions,
@@ -44,4 +45,5 @@ SECTIONS: dict[str, Callable[[Pool], list[Row]]] = {
     "watches": watches.measure,
     "memory": memory.measure,
     "looking": looking.measure,
+    "attach": attach.measure,
 }

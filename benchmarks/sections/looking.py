@@ -34,11 +34,13 @@ print(1, flush=True)
 deep(0)
 """
 
-# f1 calls f2 and f3, f2 calls f4 and f5, and so on: each stack tells whether it can be.
+# Four ways down, 30 calls each, whose functions are called by way and depth: each stack tells
+# whether it can be.
 CHANGING = "\n".join(
-    [f"def f{n}():\n    f{2 * n}()\n    f{2 * n + 1}()" for n in range(1, 64)]
-    + [f"def f{n}(): pass" for n in range(64, 128)]
-    + ["def main():\n    while True:\n        f2()\n        f3()\nprint(1, flush=True)\nmain()"]
+    [f"def f{way}_{d}(): f{way}_{d + 1}()" for way in range(4) for d in range(30)]
+    + [f"def f{way}_30(): pass" for way in range(4)]
+    + ["def main():\n    while True:", *(f"        f{way}_0()" for way in range(4))]
+    + ["print(1, flush=True)\nmain()"]
 )
 
 

@@ -27,6 +27,8 @@ class LaunchedSession(Session):
     def __init__(self, launched: Launched, timeout_s: float) -> None:
         self._launched = launched
         launched.on_output = lambda stream, text: self.printed(text)
+        launched.session.is_driven = True
+        launched.session.on_console = self.printed
         super().__init__(launched.session, None, timeout_s)
 
     @property

@@ -12,11 +12,11 @@ from itertools import islice
 
 from nbdebug.engine.value_text import Text
 
+from . import arrays
 from .contents import Attribute
 from .looking import Look, Name
 from .memory import Unreadable
 from .objects import DICT, EXCEPTION, INT, LIST, STR, TUPLE, TYPE
-from .value_texts import NUMPY_FORMS, array_head, array_items
 
 _KEY_CHARS = 100
 _PLAIN_KEYS = INT | STR
@@ -118,9 +118,8 @@ class Value:
             return look.objects.size(self._address)
         if self._is_set:
             return look.contents.set_size(self._address)
-        if "numpy.ndarray" in self._names:
-            shape, character, *_ = array_head(look.objects, self._address)
-            return shape[0] if len(shape) == 1 and character in NUMPY_FORMS else 0
+        if arrays.CLASS in self._names:
+            return arrays.head(look.objects, self._address).length
         return 0
 
     def items(self, start: int, stop: int) -> list[Child]:
@@ -129,8 +128,8 @@ class Value:
         if cls.is_a(DICT):
             pairs = islice(contents.pairs(self._address), start, stop)
             return [self._pair(key, value) for key, value in pairs]
-        if "numpy.ndarray" in self._names:
-            numbers = array_items(objects, self._address, start, stop)
+        if arrays.CLASS in self._names:
+            numbers = arrays.items(objects, self._address, start, stop)
             return [
                 Child(str(at), Attribute(str(at), 0, number), self._item(str(at)))
                 for at, number in enumerate(numbers, start)

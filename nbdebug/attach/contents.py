@@ -10,9 +10,10 @@ Source: CPython's Objects/dictobject.c, setobject.c, Modules/_collectionsmodule.
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from .memory import Unreadable
-from .objects import DICT, INLINE_VALUES, INT, LARGEST, MANAGED_DICT, Objects, Type
+from .objects import DICT, INLINE_VALUES, INT, LARGEST, MANAGED_DICT, STR, Objects, Type
 
 _AT_ONCE = 2048  # entries of a table that are read together
 _BLOCK = 64  # items in a block of a deque
@@ -137,45 +138,34 @@ class Contents:
         return self.named_items(dictionary) if dictionary else []
 
     def attribute_of_each(self, addresses: list[int], name: str) -> list[int]:
-        """Return what instances of one class have under a name, 0 for one that has nothing.
+        """Return what instances have under a name, 0 for one that has nothing.
 
-        The instances are read together, where they keep their attributes without a dictionary.
+        Those of one class that keep their attributes without a dictionary are read together.
         """
-        if not addresses:
-            return []
-        classes = {self._objects.type_of(address).address for address in addresses[:1]}
-        cls = self._objects.type_at(classes.pop())
-        index = self._inline_index(cls, name)
-        found = [0] * len(addresses)
-        if index is not None:
-            at = self._offsets["dict_values.values"] + 8 * index
-            size = cls.basic_size + at + 8
-            reads = self._memory.read_many([(one - 24, 24 + size) for one in addresses])
-            for number, data in enumerate(reads):
-                if data is None or struct.unpack_from("<Q", data)[0]:
-                    continue  # it has a dictionary
-                kind = struct.unpack_from("<Q", data, 24 + self._offsets["pyobject.ob_type"])[0]
-                is_valid = data[24 + cls.basic_size + self._offsets["dict_values.valid"]]
-                if kind == cls.address and is_valid:
-                    (found[number],) = struct.unpack_from("<Q", data, 24 + cls.basic_size + at)
-        for number, address in enumerate(addresses):
-            if not found[number]:
+        found = dict.fromkeys(addresses, 0)
+        at = self._offsets["pyobject.ob_type"]
+        words = self._memory.read_many([(address + at, 8) for address in addresses])
+        groups: dict[bytes, list[int]] = {}
+        for address, word in zip(addresses, words, strict=True):
+            if word is not None:
+                groups.setdefault(word, []).append(address)
+        for word, group in groups.items():
+            cls = self._objects.type_at(int.from_bytes(word, "little"))
+            found |= self._inline_values(cls, group, name)
+        for address, value in found.items():
+            if not value:
                 try:
                     items = self.instance_items(address, self._objects.type_of(address))
-                    found[number] = dict(items).get(name, 0)
+                    found[address] = dict(items).get(name, 0)
                 except Unreadable:
                     continue
-        return found
+        return list(found.values())
 
     def named_items(self, dictionary: int) -> list[tuple[str, int]]:
         """Return what a dictionary holds under keys that are strings."""
         if not self._objects.type_of(dictionary).is_a(DICT):
             raise Unreadable(f"no dictionary at {dictionary:#x}")
-        pairs = []
-        for pair in self.pairs(dictionary):
-            pairs.append(pair)
-            if len(pairs) > _MOST_ATTRIBUTES:
-                break
+        pairs = list(islice(self.pairs(dictionary), _MOST_ATTRIBUTES))
         names = self._objects.names([key for key, _ in pairs])
         return [
             (name, value) for name, (_, value) in zip(names, pairs, strict=True) if name is not None
@@ -183,8 +173,21 @@ class Contents:
 
     def find(self, dictionary: int, name: str) -> int | None:
         """Return what a dictionary has under a name, None if it has nothing."""
-        for key, value in self.named_items(dictionary):
-            if key == name:
+        if not name.isascii():
+            return dict(self.named_items(dictionary)).get(name)
+        if not self._objects.type_of(dictionary).is_a(DICT):
+            raise Unreadable(f"no dictionary at {dictionary:#x}")
+        pairs = list(islice(self.pairs(dictionary), _MOST_ATTRIBUTES))
+        at, size = self._offsets["unicode_object.asciiobject_size"], len(name)
+        wanted = name.encode("ascii")
+        reads = self._memory.read_many([(key, at + size) for key, _ in pairs])
+        for (key, value), data in zip(pairs, reads, strict=True):
+            is_alike = data is not None and data[at:] == wanted
+            if (
+                is_alike
+                and self._objects.type_of(key).is_a(STR)
+                and self._objects.name(key) == name
+            ):
                 return value
         return None
 
@@ -267,16 +270,25 @@ class Contents:
             if name is not None and index < len(words) and words[index]
         ]
 
-    def _inline_index(self, cls: Type, name: str) -> int | None:
-        """Return where instances of a class keep an attribute, of those that they keep inline."""
+    def _inline_values(self, cls: Type, addresses: list[int], name: str) -> dict[int, int]:
+        """Return what instances of a class keep inline under a name, without those that don't."""
         if self._version < (3, 13) or not cls.flags & INLINE_VALUES:
-            return None
+            return {}
         cached = self._memory.word(cls.address + self._offsets["heap_type_object.ht_cached_keys"])
         keys = [(index, key) for index, key, _ in self._entries(cached) if key] if cached else []
         names = self._objects.names([key for _, key in keys])
-        return next(
-            (index for (index, _), one in zip(keys, names, strict=True) if one == name), None
-        )
+        index = next((i for (i, _), one in zip(keys, names, strict=True) if one == name), None)
+        if index is None:
+            return {}
+        values = 24 + cls.basic_size  # before the object lies the address of its dictionary
+        at = values + self._offsets["dict_values.values"] + 8 * index
+        valid = values + self._offsets["dict_values.valid"]
+        found = {}
+        reads = self._memory.read_many([(address - 24, at + 8) for address in addresses])
+        for address, data in zip(addresses, reads, strict=True):
+            if data is not None and not struct.unpack_from("<Q", data)[0] and data[valid]:
+                (found[address],) = struct.unpack_from("<Q", data, at)
+        return found
 
     def _dict_at(self, address: int, cls: Type) -> int:
         """Return how far into an instance the address of its dictionary lies, 0 for none."""

@@ -11,7 +11,7 @@ import struct
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from .memory import TOP, Memory, Unreadable
 from .offsets import Offsets
@@ -33,13 +33,10 @@ _LAST_OWNER = 4
 _WORD = struct.Struct("<Q").unpack_from
 
 
-class RawFrame(NamedTuple):
-    """A frame's addresses, as they were read."""
-
-    code: int
-    instruction: int  # an address; before 3.11 an offset in bytes
-    address: int
-    slots: bytes | memoryview  # from its first local on, at least as far as they go, or nothing
+type RawFrame = tuple[int, int, int, bytes | memoryview]
+"""A frame as it was read: the addresses of its code, its instruction (before 3.11 an offset in
+bytes) and itself; then its slots from the first local on, at least as far as they go, or nothing.
+A plain tuple, as a look makes thousands."""
 
 
 @dataclass(slots=True, eq=False)
@@ -219,9 +216,7 @@ class _InterpreterFrames:
                 break
             if kind < _MARK:
                 slots = memoryview(data)[at - start + size :] if with_slots else b""
-                frames.append(
-                    RawFrame(words[index + code] & mask, words[index + instruction], at, slots)
-                )
+                frames.append((words[index + code] & mask, words[index + instruction], at, slots))
             following = words[index + previous]
             if following == at:
                 stack.chain.problem = BROKEN
@@ -313,9 +308,7 @@ class _FrameObjects:
                     continue
                 (last,) = struct.unpack_from("<i", data, self._last)
                 slots = data[self._size :]
-                chain.frames.append(
-                    RawFrame(_WORD(data, self._code)[0], last * self._unit, at, slots)
-                )
+                chain.frames.append((_WORD(data, self._code)[0], last * self._unit, at, slots))
                 following.append((chain, _WORD(data, self._back)[0]))
             waiting = following
         return chains

@@ -6,6 +6,7 @@ Thread rule: one thread at a time.
 """
 
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -43,10 +44,12 @@ class Look:
 
     Raises:
         NoSuchProcess, TargetZombie, NotPython, NoPermission, ThisProcess: there is nothing to see.
-        UnknownVersion, FreeThreaded: its Python isn't understood.
+        UnknownVersion, FreeThreaded, NoWayHere: its Python, or this system, isn't understood.
     """
 
     def __init__(self, pid: int) -> None:
+        if not sys.platform.startswith("linux"):
+            raise errors.NoWayHere.of(pid, why="processes are looked into on Linux only")
         if pid == os.getpid():
             raise errors.ThisProcess.of(pid)
         self.pid = pid

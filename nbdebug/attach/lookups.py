@@ -10,13 +10,12 @@ from itertools import islice
 
 from nbdebug.errors import EvaluationFailed
 
-from . import errors
+from . import arrays, errors
 from .contents import Attribute
 from .looking import Look
 from .memory import Unreadable
 from .objects import DICT, EXCEPTION, INT, LIST, STR, TUPLE, TYPE, Type
 from .stacks import Frame
-from .value_texts import NUMPY_FORMS, array_head, array_items
 
 _COMPUTED = frozenset(
     ("property", "getset_descriptor", "cached_property", "member_descriptor", "classmethod")
@@ -124,12 +123,12 @@ class _Lookup:
         if type(key) is not int:
             raise self._would_run(node)
         bases = {base.full_name for base in self._objects.mro(cls)}
-        if "numpy.ndarray" in bases:
-            shape, character, *_ = array_head(self._objects, address)
-            if len(shape) != 1 or character not in NUMPY_FORMS:
+        if arrays.CLASS in bases:
+            array = arrays.head(self._objects, address)
+            if not array.length:
                 raise self._would_run(node)
-            at = self._position(key, shape[0])
-            return Attribute("", 0, array_items(self._objects, address, at, at + 1)[0])
+            at = self._position(key, array.length)
+            return Attribute("", 0, arrays.items(self._objects, address, at, at + 1)[0])
         if "collections.deque" in bases:
             at = self._position(key, self._objects.size(address))
             found = islice(self._contents.items_of_deque(address), at, at + 1)

@@ -10,6 +10,7 @@ the way that it found to work.
 import ctypes
 import errno
 import os
+import sys
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -220,8 +221,9 @@ def _call(function: Callable[..., int], pid: int, here: "array[int]", there: "ar
 
 
 def _system_call(name: str) -> Callable[..., int]:
-    function = getattr(ctypes.CDLL(None, use_errno=True), name, None)
-    if function is None:  # another system, or an old C library
+    is_linux = sys.platform.startswith("linux")
+    function = getattr(ctypes.CDLL(None, use_errno=True), name, None) if is_linux else None
+    if function is None:
         return _missing
     function.restype = ctypes.c_ssize_t
     number, pointer = ctypes.c_ulong, ctypes.c_void_p

@@ -23,6 +23,7 @@ VALUE_CHARS = 100
 """How much of a variable's value a report shows."""
 
 _REPEATED = 3  # a frame that comes more often in a row is counted
+_TITLES = 5  # of the threads that are at the same place
 _MOST_VARIABLES = 50
 _RAN_ON = "It ran on while its variables were read: they may be of different moments."
 
@@ -116,15 +117,17 @@ class Report:
 
     def _repr_html_(self) -> str:
         parts = [f"<div><strong>{escape(self.title)}</strong></div>"]
-        parts += [_html(one.title, one.frames, one.problem, one.note) for one in self.threads]
+        parts += [
+            _html(title, one.frames, one.problem, one.note) for title, one in _alike(self.threads)
+        ]
         parts += [_html(one.title, one.frames, "", "") for one in self.tasks]
         return "".join(parts)
 
     def _lines(self) -> Iterator[str]:
         yield self.title
-        for thread in self.threads:
+        for title, thread in _alike(self.threads):
             yield ""
-            yield thread.title
+            yield title
             if thread.problem:
                 yield f"    ({thread.problem})"
             if thread.note:
@@ -224,15 +227,16 @@ def _task(look: Look, task: Task) -> TaskReport:
 
 
 def _frames(look: Look, frames: Sequence[Frame], with_locals: bool) -> tuple[FrameReport, ...]:
-    return tuple(
-        FrameReport(
-            frame.function,
-            frame.file,
-            frame.line,
-            tuple(_variables(look, frame)) if with_locals else (),
-        )
-        for frame in frames
-    )
+    found = []
+    before: tuple[str, str, int | None] | None = None
+    count = 0
+    for frame in frames:
+        place = (frame.function, frame.file, frame.line)
+        count = count + 1 if place == before else 1
+        before = place
+        wanted = with_locals and count <= _REPEATED  # no more of a recursion are shown
+        found.append(FrameReport(*place, tuple(_variables(look, frame)) if wanted else ()))
+    return tuple(found)
 
 
 def _variables(look: Look, frame: Frame) -> Iterator[VariableReport]:
@@ -245,6 +249,20 @@ def _variables(look: Look, frame: Frame) -> Iterator[VariableReport]:
         yield VariableReport(one.name, text, look.type_name(one.address))
     if len(names) > _MOST_VARIABLES:
         yield VariableReport("...", f"{len(names) - _MOST_VARIABLES} more", "")
+
+
+def _alike(threads: Sequence[ThreadReport]) -> list[tuple[str, ThreadReport]]:
+    """Return one thread of each group that is at the same place, and the title of the group."""
+    groups: dict[object, list[ThreadReport]] = {}
+    for one in threads:
+        groups.setdefault((one.frames, one.problem, one.note), []).append(one)
+    found = []
+    for group in groups.values():
+        titles = [one.title for one in group[:_TITLES]]
+        if len(group) > _TITLES:
+            titles.append(f"and {len(group) - _TITLES} more")
+        found.append(("; ".join(titles), group[0]))
+    return found
 
 
 def _runs(frames: Sequence[FrameReport]) -> Iterator[tuple[FrameReport, int]]:
@@ -278,9 +296,12 @@ _LEFT = ' style="text-align: left; vertical-align: top"'
 
 def _html(title: str, frames: Sequence[FrameReport], problem: str, note: str) -> str:
     rows = []
+    has_values = any(frame.locals for frame in frames)
     for frame, more in _runs(frames):
-        values = "<br>".join(f"{escape(one.name)} = {escape(one.value)}" for one in frame.locals)
-        cells = [escape(frame.function), escape(frame.place), f"<code>{values}</code>"]
+        cells = [escape(frame.function), escape(frame.place)]
+        if has_values:
+            values = "<br>".join(f"{escape(v.name)} = {escape(v.value)}" for v in frame.locals)
+            cells.append(f'<span style="font-family: monospace">{values}</span>')
         rows.append("<tr>" + "".join(f"<td{_LEFT}>{cell}</td>" for cell in cells) + "</tr>")
         if more:
             said = f"... and {more:,} more calls like the last"

@@ -294,10 +294,7 @@ class Stacks:
     # -- what is shown
 
     def _finished(self, threads: list[_Thread], with_slots: bool) -> tuple[ThreadStack, ...]:
-        named: dict[int, dict[int, str]] = {}
-        for address in {thread.interpreter.address for thread in threads}:
-            idents = [t.ident for t in threads if t.interpreter.address == address]
-            named[address] = self._names.of(address, idents) if self._names else {}
+        named = self._named(threads)
         used = {t.address: self._codes_of(t) for t in threads}
         codes = self._codes.load(frozenset().union(*used.values()))
         is_same = all(codes.get(at) is code for at, code in self._codes_then.items() if at in codes)
@@ -305,9 +302,7 @@ class Stacks:
         self._built, self._codes_then = {}, codes
         found = []
         for thread in threads:
-            name = named[thread.interpreter.address].get(thread.ident, "")
-            if not name and self._id(thread) == self._runtime.pid:
-                name = "MainThread"  # as `threading` calls it, which needn't be imported
+            name = named.get(thread.address, "")
             known = built.get(thread.address)
             if known is None or known[0] is not thread.chain:
                 stack = self._stack(thread, codes, with_slots, name)
@@ -319,11 +314,23 @@ class Stacks:
             found.append(stack)
         return tuple(found)
 
+    def _named(self, threads: list[_Thread]) -> dict[int, str]:
+        """Return the names of threads by their addresses."""
+        # As `threading` calls it, which needn't be imported; for one thread it isn't asked.
+        names = {t.address: "MainThread" for t in threads if self._id(t) == self._runtime.pid}
+        if self._names is None or len(names) == len(threads):
+            return names
+        for address in {thread.interpreter.address for thread in threads}:
+            here = [thread for thread in threads if thread.interpreter.address == address]
+            found = self._names.of(address, [thread.ident for thread in here])
+            names |= {t.address: found[t.ident] for t in here if t.ident in found}
+        return names
+
     def _codes_of(self, thread: _Thread) -> frozenset[int]:
         known = self._built.get(thread.address)
         if known is not None and known[0] is thread.chain:
             return known[1]
-        return frozenset(frame.code for frame in thread.chain.frames)
+        return frozenset(code for code, _, _, _ in thread.chain.frames)
 
     def _stack(
         self, thread: _Thread, codes: dict[int, Code], with_slots: bool, name: str
@@ -340,17 +347,18 @@ class Stacks:
         )
 
     def _frame(self, raw: RawFrame, codes: dict[int, Code], with_slots: bool) -> Frame:
-        code = codes.get(raw.code)
+        address, instruction, frame, slots = raw
+        code = codes.get(address)
         if code is None:
-            return Frame("?", "?", None, raw.address)
-        slots = b""
+            return Frame("?", "?", None, frame)
+        kept = b""
         if with_slots:
             try:
-                slots = bytes(raw.slots[: 8 * len(self._codes.locals_of(code))])
+                kept = bytes(slots[: 8 * len(self._codes.locals_of(code))])
             except Unreadable:
                 pass
-        line = self._codes.line(code, raw.instruction)
-        return Frame(code.function, code.file, line, raw.address, code, slots)
+        line = self._codes.line(code, instruction)
+        return Frame(code.function, code.file, line, frame, code, kept)
 
 
 def _has_gil(thread: _Thread) -> bool:

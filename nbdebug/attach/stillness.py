@@ -11,6 +11,7 @@ Source: CPython's Python/ceval_gil.c; Linux's Documentation/scheduler/sched-stat
 
 import ctypes
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -106,16 +107,22 @@ class Watched:
 @contextmanager
 def beside(thread: Watched) -> Iterator[bool]:
     """Run on a thread's processor meanwhile; yields whether that could be had."""
-    try:
-        ours = os.sched_getaffinity(0)
-        os.sched_setaffinity(0, {thread.processor()})
-    except (OSError, AttributeError, ValueError, IndexError):
+    if not _IS_LINUX:
         yield False
         return
+    ours = os.sched_getaffinity(0)
     try:
-        yield True
+        yield _move_to(thread)
     finally:
         os.sched_setaffinity(0, ours)
+
+
+def _move_to(thread: Watched) -> bool:
+    try:
+        os.sched_setaffinity(0, {thread.processor()})
+    except (OSError, ValueError, IndexError):  # it has ended, or that processor isn't ours to use
+        return False
+    return True
 
 
 def _our_processor() -> int:
@@ -123,4 +130,5 @@ def _our_processor() -> int:
     return found
 
 
-_get_processor = getattr(ctypes.CDLL(None), "sched_getcpu", lambda: -1)
+_IS_LINUX = sys.platform.startswith("linux")
+_get_processor = ctypes.CDLL(None).sched_getcpu if _IS_LINUX else lambda: -1

@@ -6,7 +6,6 @@ its class and address. Whatever can't be read is written as that, and the rest g
 Thread rule: one thread at a time.
 """
 
-import math
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
@@ -14,6 +13,7 @@ from itertools import islice
 from nbdebug.engine import value_text
 from nbdebug.engine.value_text import Text
 
+from . import arrays
 from .contents import Attribute, Contents
 from .memory import Unreadable
 from .objects import (
@@ -34,50 +34,6 @@ _UNREADABLE = "<unreadable>"
 _MOST_BITS = 10_000
 _SMALL_ARRAY = 10
 _ENUM_CLASSES = ("EnumType", "EnumMeta")
-
-NUMPY_FORMS = {
-    "?": "?",
-    "b": "b",
-    "B": "B",
-    "h": "h",
-    "H": "H",
-    "i": "i",
-    "I": "I",
-    "l": "q",
-    "L": "Q",
-    "q": "q",
-    "Q": "Q",
-    "e": "e",
-    "f": "f",
-    "d": "d",
-}
-"""numpy's character of a type -> struct's."""
-
-_NUMPY_NAMES = {
-    "?": "bool",
-    "b": "int8",
-    "B": "uint8",
-    "h": "int16",
-    "H": "uint16",
-    "i": "int32",
-    "I": "uint32",
-    "l": "int64",
-    "L": "uint64",
-    "q": "int64",
-    "Q": "uint64",
-    "e": "float16",
-    "f": "float32",
-    "d": "float64",
-    "g": "longdouble",
-    "F": "complex64",
-    "D": "complex128",
-    "O": "object",
-    "S": "bytes",
-    "U": "str",
-    "M": "datetime64",
-    "m": "timedelta64",
-    "V": "void",
-}
 
 
 class Place:
@@ -417,22 +373,21 @@ class _Work(value_text.Work):
         return f"datetime.timedelta({', '.join(said) or '0'})"
 
     def _numpy_scalar(self, value: Place, cls: Type, names: list[str]) -> str:
-        form = next((f for f, name in _NUMPY_NAMES.items() if f"numpy.{name}" in names[:2]), "")
-        if form not in NUMPY_FORMS:
+        form = next((f for f, name in arrays.NAMES.items() if f"numpy.{name}" in names[:2]), "")
+        if form not in arrays.FORMS:
             return self.short(self.texts.address_text(value.address))
-        size = struct.calcsize(NUMPY_FORMS[form])
+        size = struct.calcsize(arrays.FORMS[form])
         raw = self.objects.memory.read(value.address + 16, size)
-        return f"np.{cls.name}({struct.unpack(NUMPY_FORMS[form], raw)[0]!r})"
+        return f"np.{cls.name}({struct.unpack(arrays.FORMS[form], raw)[0]!r})"
 
     def _array(self, value: Place, cls: Type) -> str:
-        shape, character, size, _, _ = array_head(self.objects, value.address)
-        name = _NUMPY_NAMES.get(character, character)
-        text = f"{cls.name} {shape!r} {name}"
-        if len(shape) == 1 and 0 < shape[0] <= _SMALL_ARRAY and character in NUMPY_FORMS:
-            items = array_items(self.objects, value.address, 0, size)
+        array = arrays.head(self.objects, value.address)
+        name = arrays.NAMES.get(array.character, array.character)
+        text = f"{cls.name} {array.shape!r} {name}"
+        if 0 < array.length <= _SMALL_ARRAY:
+            items = arrays.items(self.objects, value.address, 0, array.length)
             return f"{text} [{', '.join(map(repr, items))}]"
-        if size and character in NUMPY_FORMS and len(shape) == 1:
-            self.cut = True
+        self.cut = self.cut or array.length > 0
         return text
 
     def _float(self, value: Place, cls: Type) -> str:
@@ -447,42 +402,6 @@ class _Work(value_text.Work):
         if address is None or not self.objects.type_of(address).is_a(STR):
             return ""
         return self.objects.text(address)
-
-
-def array_head(
-    objects: Objects, address: int
-) -> tuple[tuple[int, ...], str, int, int, tuple[int, ...]]:
-    """Return shape, type character, number of items, address of the data and strides of an array.
-
-    Source: numpy's PyArrayObject_fields and PyArray_Descr, whose beginnings are alike in 1 and 2.
-    """
-    memory = objects.memory
-    data, dimensions, shape_at, strides_at, _, descr = struct.unpack(
-        "<QixxxxQQQQ", memory.read(address + 16, 48)
-    )
-    if not 0 <= dimensions <= 64:
-        raise Unreadable(f"no array at {address:#x}")
-    shape = tuple(objects.words(shape_at, 0, dimensions))
-    strides = struct.unpack(f"<{dimensions}q", memory.read(strides_at, 8 * dimensions))
-    character = chr(memory.read(descr + 25, 1)[0])
-    order = chr(memory.read(descr + 26, 1)[0])
-    if order == ">":
-        character = ""
-    return shape, character, math.prod(shape), data, strides
-
-
-def array_items(objects: Objects, address: int, start: int, stop: int) -> list[int | float | bool]:
-    """Return items of an array of one dimension."""
-    shape, character, _, data, strides = array_head(objects, address)
-    form = NUMPY_FORMS[character]
-    size = struct.calcsize(form)
-    places = [(data + i * strides[0], size) for i in range(start, min(stop, shape[0]))]
-    found = []
-    for raw in objects.memory.read_many(places):
-        if raw is None:
-            raise Unreadable(f"an item of {address:#x}")
-        found.append(struct.unpack(form, raw)[0])
-    return found
 
 
 type _Write = Callable[[_Work, Place, Type], str]
@@ -528,6 +447,6 @@ _INHERITED: dict[str, _Write] = {
     "set": _Work._set,
     "frozenset": _Work._set,
     "collections.deque": _Work._deque,
-    "numpy.ndarray": _Work._array,
+    arrays.CLASS: _Work._array,
 }
 """The name of a class of C's -> how its values and those of its subclasses are written."""

@@ -99,6 +99,10 @@ class DapClient:
         """End the connection: what is stopped there runs on."""
         self._connection.close(1.0)
 
+    def forget(self) -> None:
+        """In a forked child: the connection is the parent's, and ends with that."""
+        self._connection.forget()
+
     # -- on the reader's thread
 
     def _receive(self, message: Json) -> None:

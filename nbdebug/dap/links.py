@@ -10,6 +10,7 @@ from typing import Protocol
 
 from nbdebug.dap.client import DapClient
 from nbdebug.dap.messages import Json
+from nbdebug.engine import forks
 
 
 class Receiver(Protocol):
@@ -51,6 +52,7 @@ class SocketLink:
     def __init__(self, address: str, limit_s: float) -> None:
         """Connect. Raises BadAddress, ConnectionLost."""
         self._client = DapClient(address, limit_s, keep_events=False)
+        forks.call_in_child(self._client.forget)
 
     def start(self, receiver: Receiver) -> None:
         """See Link."""
@@ -64,6 +66,7 @@ class SocketLink:
     def close(self) -> None:
         """See Link."""
         self._client.close()
+        forks.no_more(self._client.forget)
 
 
 def _told(receiver: Receiver) -> Callable[[Json], None]:

@@ -16,6 +16,7 @@ link's own `close`.
 """
 
 import os
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -28,6 +29,7 @@ from nbdebug.dap.messages import Json
 from nbdebug.engine.locks import hold, locked, new_lock
 
 CLIENT_ID = "nbdebug"
+_MOVES = frozenset(("continue", "next", "stepIn", "stepOut"))
 LIMIT_S = 5.0
 """How long one request may take where nobody says otherwise."""
 
@@ -47,6 +49,10 @@ class RemoteSession:
         """True where its debuggee is to end when this process does, not to run on."""
         self.passes_stops = False
         """True where a stop that nobody could end, as no debugger is open, is to be passed."""
+        self.is_driven = False
+        """True where a program acts on its stops, so that nobody need be told of them."""
+        self.on_console: Callable[[str], None] | None = None
+        """Shows what breakpoints and watches log there, where its owner does that itself."""
         self.tells_end: Callable[[bool], None] | None = None
         """Called at its end, with whether it was current, where its owner tells of that itself."""
         self.capabilities: Json = {}
@@ -55,6 +61,7 @@ class RemoteSession:
         self.exit_code: int | None = None
         self.on_close: Callable[[bool], None] = lambda terminate: None
         """Called by `close`, before the link is closed: what else belongs to the session ends."""
+        self._may_configure = threading.Event()
         self._why_ended: str | None = None
         self._is_closing = False
         self._link = link
@@ -68,11 +75,21 @@ class RemoteSession:
         """Initialize and attach, with these arguments. Raises what that is answered with."""
         found = self.ask("initialize", limit_s, clientID=CLIENT_ID, adapterID="nbdebug")
         self.capabilities = found
-        self.ask("attach", limit_s, **arguments)
+        attached = self.request("attach", arguments)
+        # Some answer only after `configurationDone`; `initialized` asks for what comes before it.
+        attached.add_done_callback(lambda done: self._may_configure.set())
+        if not self._may_configure.wait(limit_s):
+            raise self.silent("attach", limit_s)
+        if attached.done():
+            body_of(attached.result())
 
     def request(self, command: str, arguments: Json) -> Future[Json]:
         """Send a request and don't wait; return what becomes its whole reply."""
-        return self._link.request(command, arguments)
+        before = self.stops.get(arguments.get("threadId", 0)) if command in _MOVES else None
+        answer = self._link.request(command, arguments)
+        if before is not None:
+            answer.add_done_callback(lambda done: self._moved(done, before, arguments))
+        return answer
 
     def ask(self, command: str, limit_s: float = LIMIT_S, /, **arguments: Any) -> Json:
         """Send a request and wait for its answer; return the body.
@@ -83,9 +100,13 @@ class RemoteSession:
         if self._why_ended is not None:
             raise errors.ConnectionLost(f"{self.title} has ended: {self._why_ended}")
         try:
-            return body_of(self.request(command, arguments).result(limit_s))
+            reply = self.request(command, arguments).result(limit_s)
         except FutureTimeout:
             raise self.silent(command, limit_s) from None
+        if command.startswith("nbdebug/") and not reply.get("success") and not _is_ours(reply):
+            said = f"`{command}` can't be asked of {self.title}: it isn't nbdebug that debugs it."
+            raise errors.NotOfThisSession(said)
+        return body_of(reply)
 
     def silent(self, command: str, limit_s: float) -> errors.TookTooLong:
         """Return the error for a request that wasn't answered in time."""
@@ -167,6 +188,10 @@ class RemoteSession:
         """See Receiver."""
         hold(self._lock, lambda: self._note(name, body))
         self._tell(lambda receiver: receiver.event(name, body))
+        if name == "terminated":
+            if not self._is_closing:  # some wait for it before they end the connection
+                self._link.request("disconnect", {})
+            self.lost("Its debugging has ended.")
 
     def printed(self, text: str) -> None:
         """See Receiver."""
@@ -186,9 +211,21 @@ class RemoteSession:
 
         if hold(self._lock, end):
             self._tell(lambda receiver: receiver.lost(why))
+            self._link.close()
+
+    def _moved(self, done: Future[Json], before: Json, arguments: Json) -> None:
+        """Take note that a thread runs on, where the debuggee's answer alone tells it."""
+        if done.exception() is not None or not done.result().get("success"):
+            return
+        thread = arguments.get("threadId", 0)
+        if self.stops.get(thread) is before:  # neither `continued` nor another stop has come
+            is_all = not arguments.get("singleThread", False)
+            self.event("continued", {"threadId": thread, "allThreadsContinued": is_all})
 
     def _note(self, name: str, body: Json) -> None:
         match name:
+            case "initialized":
+                self._may_configure.set()
             case "stopped":
                 self.stops.pop(body.get("threadId", 0), None)
                 self.stops[body.get("threadId", 0)] = body
@@ -204,3 +241,9 @@ class RemoteSession:
     def _tell(self, tell: Callable[[Receiver], None]) -> None:
         for receiver in hold(self._lock, self._receivers.copy):
             tell(receiver)
+
+
+def _is_ours(reply: Json) -> bool:
+    """True for a refusal with a slug, by which nbdebug tells its errors."""
+    details = (reply.get("body") or {}).get("error") or {}
+    return "slug" in (details.get("variables") or {})

@@ -16,10 +16,11 @@ from nbdebug.dap.messages import Json
 from nbdebug.dap.paths import Edge, Mapping
 from nbdebug.engine import modules as loaded_modules
 from nbdebug.engine.evaluate import is_place
+from nbdebug.engine.memory_targets import at_address
 from nbdebug.engine.model import BreakpointInfo, ExceptionFilter, Granularity, StepKind
 from nbdebug.engine.usercode import Rule
 from nbdebug.engine.watch_model import Access, WatchSpec
-from nbdebug.engine.watches import check_spec
+from nbdebug.engine.watches import Watch, check_spec
 
 if TYPE_CHECKING:
     from nbdebug.dap.session import Session
@@ -114,14 +115,17 @@ def exception_info(session: "Session", arguments: a.ExceptionInfoArguments) -> J
 
 
 def data_breakpoint_info(session: "Session", arguments: a.DataBreakpointInfoArguments) -> Json:
-    if arguments.as_address or arguments.bytes is not None:
-        why = "Python code writes objects, and nbdebug watches these by name"
-        raise errors.NoAddressWatch(f"Memory at an address can't be watched: {why}.")
+    name, length = arguments.name, arguments.bytes
     try:
-        target = session.target(arguments.name, arguments.variables_reference, arguments.frame_id)
-    except (errors.NotWatchable, errors.UnknownVariable) as error:
+        if arguments.as_address:
+            target = at_address(name, 1 if length is None else length)
+        else:
+            reference, frame_id = arguments.variables_reference, arguments.frame_id
+            target = session.target(name, reference, frame_id, length)
+    except (errors.NotWatchable, errors.UnknownVariable, errors.NoAddressWatch) as error:
         return {"dataId": None, "description": m.sendable(f"{error} {error.advice}".strip())}
-    reads = ["read", "readWrite"] if Access.READ in target.accesses else []
+    accesses = session.engine.watches.accesses(target)
+    reads = ["read", "readWrite"] if Access.READ in accesses else []
     return {
         "dataId": session.remember_target(target),
         "description": m.sendable(target.text),
@@ -132,19 +136,24 @@ def data_breakpoint_info(session: "Session", arguments: a.DataBreakpointInfoArgu
 
 def set_data_breakpoints(session: "Session", arguments: a.SetDataBreakpointsArguments) -> Json:
     wanted: list[tuple[Target, WatchSpec]] = []
-    bodies: list[Json] = []
-    for one in arguments.breakpoints:
+    refused: dict[int, errors.NbdebugError] = {}
+    for index, one in enumerate(arguments.breakpoints):
         try:
             target, spec = session.target_of(one.data_id), a.watch_spec(one)
             check_spec(target, spec)
         except errors.NbdebugError as error:
-            text = f"{error} {error.advice}".strip()
-            bodies.append({"verified": False, "message": m.sendable(text)})
+            refused[index] = error
         else:
-            bodies.append({})
             wanted.append((target, spec))
-    watches = iter(session.engine.watches.set_clients(wanted))
-    return {"breakpoints": [body or m.watch_body(next(watches).info()) for body in bodies]}
+    found = iter(session.engine.watches.set_clients(wanted))
+    all_ = (refused.get(index) or next(found) for index in range(len(arguments.breakpoints)))
+    return {"breakpoints": [_data_breakpoint(one) for one in all_]}
+
+
+def _data_breakpoint(one: Watch | errors.NbdebugError) -> Json:
+    if isinstance(one, Watch):
+        return m.watch_body(one.info())
+    return {"verified": False, "message": m.sendable(f"{one} {one.advice}".strip())}
 
 
 def breakpoint_locations(session: "Session", arguments: a.BreakpointLocationsArguments) -> Json:
@@ -405,7 +414,10 @@ REQUESTS: dict[str, Request[Any]] = {
         may_wait=True,
     ),
     "dataBreakpointInfo": Request(
-        a.DataBreakpointInfoArguments, data_breakpoint_info, may_wait=True
+        a.DataBreakpointInfoArguments,
+        data_breakpoint_info,
+        {"supportsDataBreakpointBytes": True},
+        may_wait=True,
     ),
     "setDataBreakpoints": Request(
         a.SetDataBreakpointsArguments,

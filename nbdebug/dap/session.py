@@ -23,6 +23,7 @@ from nbdebug.dap.worker import Worker
 from nbdebug.engine.engine import Engine
 from nbdebug.engine.evaluate import NamespaceFrame
 from nbdebug.engine.locks import hold, new_lock
+from nbdebug.engine.memory_targets import sized
 from nbdebug.engine.model import BreakpointInfo, Limits, Location, Stop
 from nbdebug.engine.watch_model import WatchInfo
 from nbdebug.engine.watch_targets import Target, resolve
@@ -217,20 +218,27 @@ class Session:
     # -- what is watched
 
     def target(
-        self, name: str, reference: int, frame_id: int | None, *, pending: bool = False
+        self,
+        name: str,
+        reference: int,
+        frame_id: int | None,
+        length: int | None = None,
+        *,
+        pending: bool = False,
     ) -> Target:
         """Return what a client wants to watch; an expression without a frame is a global one.
 
-        ``pending`` takes a global that isn't there yet. Raises NotWatchable, UnknownVariable,
-        StaleReference, UnknownFrame.
+        With ``length`` so many bytes of it; ``pending`` takes a global that isn't there yet. Raises
+        NotWatchable, UnknownVariable, StaleReference, UnknownFrame.
         """
         if reference or frame_id is not None or self.engine.stops.current is not None:
-            return self.engine.inspector.target(name, reference, frame_id, pending=pending)
-        return self.idle_target(name, pending=pending)
+            return self.engine.inspector.target(name, reference, frame_id, length, pending=pending)
+        return self.idle_target(name, length, pending=pending)
 
-    def idle_target(self, text: str, *, pending: bool = False) -> Target:
-        """Return what a text means while nothing is stopped."""
-        return resolve(text, NamespaceFrame(vars(sys.modules["__main__"])), pending=pending)
+    def idle_target(self, text: str, length: int | None = None, *, pending: bool = False) -> Target:
+        """Return what a text means while nothing is stopped, or so many bytes of it."""
+        frame = NamespaceFrame(vars(sys.modules["__main__"]))
+        return sized(resolve(text, frame, pending=pending), None, length)
 
     def remember_target(self, target: Target) -> str:
         """Return the dataId of what a client has asked about; the last ones are known."""

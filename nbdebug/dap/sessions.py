@@ -13,6 +13,7 @@ from typing import Protocol
 from nbdebug import errors
 from nbdebug.dap.messages import Json
 from nbdebug.dap.remote import RemoteSession
+from nbdebug.engine import forks
 from nbdebug.engine.locks import hold, locked, new_lock
 
 OWN_ID = 1
@@ -60,6 +61,7 @@ class Sessions:
             self._all[session.id] = session
 
         hold(self._lock, take)
+        forks.call_in_child(self.forget_parent)
         session.start(_Told(self, session))
         if session.has_ended:  # before it was one of these
             self._ended(session)
@@ -161,7 +163,3 @@ def _names(session: RemoteSession) -> tuple[str, str]:
 
 here = Sessions()
 """The sessions of this process."""
-
-# A hook can't be taken back, so it is set once.
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=here.forget_parent)

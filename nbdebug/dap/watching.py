@@ -100,6 +100,11 @@ class WatchHandle:
         """How often it has hit."""
         return self._watch.hits
 
+    @property
+    def mechanism(self) -> str:
+        """What serves it, as `%watch` shows it."""
+        return self._watch.mechanism.name
+
     def close(self) -> None:
         """End the watch; its history stays."""
         self._watches.remove([self._watch])

@@ -373,7 +373,7 @@ record(Writer *writer, Watch *watch, void *mapping_id, PyObject *key, int kind,
        PyObject *old, PyObject *new)
 {
     find_writer(writer);
-    if (watch != NULL)
+    if (watch != NULL && kind != PyDict_EVENT_DEALLOCATED)
         Py_CLEAR(watch->last);
     Node *node = free_nodes;
     if (node == NULL) {

@@ -72,6 +72,7 @@ def front(
     callback: Callable[[CodeType, int], Any],
     steps: dict[Any, Any],
     asked: dict[Any, Any],
+    due: dict[Any, Any],
     slot: object,
     /,
 ) -> None: ...

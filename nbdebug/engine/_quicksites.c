@@ -36,8 +36,9 @@ typedef struct Site {
 static Site **table;
 static size_t table_mask, table_count;
 static PyTypeObject *place_type;
-static PyObject *python, *steps, *asked; /* the callback in Python; dicts that are empty most often */
-static Py_ssize_t value_offset;          /* of the slot `value` in a state */
+static PyObject *python;              /* the callback in Python */
+static PyObject *steps, *asked, *due; /* dicts that are empty most often */
+static Py_ssize_t value_offset;       /* of the slot `value` in a state */
 static PyTypeObject *state_type;
 
 /* -- the table */
@@ -169,7 +170,8 @@ on_instruction(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
     if (python == NULL)
         Py_RETURN_NONE;
-    if (count == 2 && PyDict_Size(steps) == 0 && PyDict_Size(asked) == 0) {
+    if (count == 2 && PyDict_Size(steps) == 0 && PyDict_Size(asked) == 0 &&
+        PyDict_Size(due) == 0) {
         int offset = (int)PyLong_AsLong(args[1]);
         int dropped = nbdebug_drop_unwanted(offset);
         if (dropped == -2)
@@ -192,9 +194,9 @@ on_instruction(PyObject *module, PyObject *const *args, Py_ssize_t count)
 static PyObject *
 front(PyObject *module, PyObject *args)
 {
-    PyObject *callback, *first, *second, *slot;
-    if (!PyArg_ParseTuple(args, "OO!O!O!", &callback, &PyDict_Type, &first, &PyDict_Type, &second,
-                          &PyMemberDescr_Type, &slot))
+    PyObject *callback, *first, *second, *third, *slot;
+    if (!PyArg_ParseTuple(args, "OO!O!O!O!", &callback, &PyDict_Type, &first, &PyDict_Type, &second,
+                          &PyDict_Type, &third, &PyMemberDescr_Type, &slot))
         return NULL;
     PyMemberDescrObject *member = (PyMemberDescrObject *)slot;
     if (member->d_member->type != T_OBJECT_EX) {
@@ -205,6 +207,7 @@ front(PyObject *module, PyObject *args)
     Py_XSETREF(state_type, (PyTypeObject *)Py_NewRef(PyDescr_TYPE(slot)));
     Py_XSETREF(steps, Py_NewRef(first));
     Py_XSETREF(asked, Py_NewRef(second));
+    Py_XSETREF(due, Py_NewRef(third));
     Py_XSETREF(python, Py_NewRef(callback));
     Py_RETURN_NONE;
 }
@@ -397,7 +400,7 @@ static PyMethodDef methods[] = {
     {"on_instruction", (PyCFunction)(void (*)(void))on_instruction, METH_FASTCALL,
      "on_instruction(code, offset): the callback. It asks Python where it doesn't say no."},
     {"front", front, METH_VARARGS,
-     "front(callback, steps, asked, slot): stand before this callback while these dicts are empty;\n"
+     "front(callback, steps, asked, due, slot): stand before this callback while these dicts are empty;\n"
      "the slot is where a state keeps its value."},
     {"no_front", no_front, METH_NOARGS, "From now on do nothing."},
     {NULL},

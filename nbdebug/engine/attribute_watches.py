@@ -46,6 +46,11 @@ class AttributeWatches:
             return reason
         return PropertyWatch(self, target, frozenset(spec.accesses), tell)
 
+    def can_serve(self, target: Target) -> bool:
+        """True if the object's class may be swapped."""
+        owner = target.owner.get() if target.owner is not None else None
+        return isinstance(target, AttributeTarget) and classswap.why_not(owner) is None
+
 
 class PropertyWatch:
     """One attribute of one object: a Mechanism."""
@@ -81,7 +86,8 @@ class PropertyWatch:
     @property
     def cost(self) -> str:
         """What it costs."""
-        return f"some 0.3 us for each access, and nothing for other objects. {classswap.NOTICE}"
+        what = "some 0.3 us for each access, and nothing for other objects"
+        return f"{what}; its type() is another class meanwhile"
 
     def arm(self) -> None:
         """Begin to see, from the value that is there now. Raises NotSupported."""

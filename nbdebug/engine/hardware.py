@@ -69,7 +69,7 @@ class NoWatchSlot(errors.NotSupported):
 
     slug = "no-watch-slot"
     id = 360
-    advice = "End another watch of this kind, or watch by comparison at lines."
+    advice = "End another watch of this kind, or watch its changes without `--exact`."
 
 
 class Access(Enum):
@@ -211,10 +211,11 @@ class HardwareWatch:
 
     def is_hit_here(self) -> bool:
         """True if the calling thread has hit since the last look: cheap, for INSTRUCTION events."""
-        for event in self._events.get(_native_id(), ()):  # noqa: SIM110 # a loop is faster
+        thread = _native_id()
+        for event in self._events.get(thread, ()):
             if event.has_records():
                 return True
-        return False
+        return bool(self._gathered) and any(hit.thread == thread for hit in self._gathered)
 
     def threads_that_hit(self) -> list[int]:
         """Return the native ids of the threads that have hit since the last look."""

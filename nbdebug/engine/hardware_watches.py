@@ -22,15 +22,14 @@ from typing import Any, Final
 
 from nbdebug import errors
 from nbdebug.engine import hardware as processor
-from nbdebug.engine import libraries, memory, physical
 from nbdebug.engine.checks import Hit
 from nbdebug.engine.deferred import Deferred
 from nbdebug.engine.hardware import HardwareWatch, MemoryHit, NoWatchSlot
-from nbdebug.engine.libraries import Kind
 from nbdebug.engine.locks import hold, new_lock
 from nbdebug.engine.mechanisms import Mechanism, Tell
+from nbdebug.engine.memory_targets import guard_of, place_of
 from nbdebug.engine.monitor import DISABLE
-from nbdebug.engine.store_sites import content_sites
+from nbdebug.engine.store_sites import content_sites, item_read_sites
 from nbdebug.engine.traps import Stack, Traps
 from nbdebug.engine.usercode import OWN_FOLDER, is_own
 from nbdebug.engine.watch_model import Access, CodePlace, WatchSpec, Way
@@ -81,6 +80,16 @@ class HardwareWatches:
                 raise errors.NoAddressWatch(f"Memory can't be watched: {error}") from None
             return str(error)
         return found
+
+    def can_serve(self, target: Target) -> bool:
+        """True if there is a place that the processor could watch, while it has room."""
+        if processor.why_not() is not None:
+            return False
+        try:
+            span = place_of(target).span()
+            return span is not None and bool(processor.parts_of(span))
+        except errors.NotSupported:
+            return False
 
     def opened(self) -> list["MemoryWatch"]:
         """Return the watches that are open."""
@@ -327,10 +336,13 @@ class MemoryWatch:
 
     def checks_in(self, code: CodeType) -> list[tuple[int, int, SiteCheck]]:
         """See SiteUser."""
+        sites = {site.offset: site for site in content_sites(code)}
         if Access.READ in self._accesses:
-            return []  # any instruction may read
-        sites = content_sites(code)
-        return [(site.after, 0, self._check(site.line, (id(code), site.offset))) for site in sites]
+            sites |= {site.offset: site for site in item_read_sites(code)}
+        return [
+            (site.after, 0, self._check(site.line, (id(code), site.offset)))
+            for site in sites.values()
+        ]
 
     def begins(self, frame: FrameType, is_start: bool) -> None:
         """See SiteUser."""
@@ -453,62 +465,9 @@ class _Threads:
         pass
 
 
-# -- what lies in memory
-
-
-def place_of(target: Target) -> memory.Place:
-    """Return where in memory a target lies. Raises NotSupported with the reason."""
-    if isinstance(target, MemoryTarget):
-        return target.place
-    owner = target.owner.get() if target.owner is not None else None
-    if not isinstance(target, ItemTarget) or owner is None:
-        raise errors.NotSupported(f"`{target.text}` is no element of a list, array or buffer.")
-    start, count = _indices(target)
-    try:
-        if type(owner) is list:
-            if count != 1:
-                raise errors.NotSupported("A slice of a list isn't one place in memory.")
-            return memory.ListSlot(owner, start[0])
-        if libraries.kind_of(type(owner)) is Kind.ARRAY and owner.dtype.hasobject:
-            raise errors.NotSupported("An array of objects is watched by its content.")
-        return memory.BufferItems(owner, start, count)
-    except IndexError as error:
-        raise errors.NotSupported(f"`{target.text}` isn't there: {error}.") from error
-
-
 def is_raw(target: Target) -> bool:
     """True for bytes in memory, of which nothing but the processor can tell."""
     return isinstance(target, MemoryTarget)
-
-
-def guard_of(target: Target) -> memory.Place | None:
-    """Return where a list or bytearray says where its items are: it moves when it grows."""
-    owner = target.owner.get() if target.owner is not None else None
-    if not isinstance(target, ItemTarget) or not physical.is_a(owner, *_MOVING):
-        return None
-    return memory.ItemsPointer(owner)
-
-
-def _indices(target: ItemTarget) -> tuple[tuple[int, ...], int]:
-    """Return the first index of an item or slice by dimension, and how many items there are."""
-    key = target.key
-    keys: tuple[Any, ...] = key if isinstance(key, tuple) else (key,)
-    last = keys[-1] if keys else None
-    count = 1
-    if isinstance(last, slice):
-        owner: Any = target.owner.get() if target.owner is not None else None
-        shape = getattr(owner, "shape", None) or (len(owner),)
-        start, stop, step = last.indices(shape[-1])
-        if step != 1 or stop <= start:
-            raise errors.NotSupported("A slice with steps isn't one place in memory.")
-        keys, count = (*keys[:-1], start), stop - start
-    if not keys or not all(physical.is_a(one, int) or _is_index(one) for one in keys):
-        raise errors.NotSupported(f"`{target.text}` isn't one place in memory.")
-    return tuple(int(one) for one in keys), count
-
-
-def _is_index(value: Any) -> bool:
-    return physical.module_of(type(value)) == "numpy" and hasattr(type(value), "__index__")
 
 
 def _holds_more(target: Target) -> bool:

@@ -18,6 +18,7 @@ from nbdebug.engine import evaluate, failures, looking
 from nbdebug.engine.bounded import Bounded
 from nbdebug.engine.evaluate import Frame, FrameWith
 from nbdebug.engine.failures import NAME, Failure, Place
+from nbdebug.engine.memory_targets import sized
 from nbdebug.engine.model import (
     BreakMode,
     ExceptionDetails,
@@ -256,22 +257,25 @@ class Inspector:
         name: str,
         reference: int = 0,
         frame_id: int | None = None,
+        length: int | None = None,
         *,
         pending: bool = False,
     ) -> Target:
         """Return what is to be watched: a child of a reference, or an expression in a frame.
 
-        ``pending`` takes a global that isn't there yet. Raises StaleReference, UnknownFrame,
-        UnknownVariable, NotWatchable, NotStopped.
+        With ``length`` so many bytes of it; ``pending`` takes a global that isn't there yet. Raises
+        StaleReference, UnknownFrame, UnknownVariable, NotWatchable, NotStopped.
         """
         if not reference:
             return self.in_frame(
-                frame_id, lambda frame: resolve(name, frame, pending=pending), _LOOK_LIMIT_S
+                frame_id,
+                lambda frame: sized(resolve(name, frame, pending=pending), frame, length),
+                _LOOK_LIMIT_S,
             )
         if self._stops.current is None:
-            return self._idle_variables.target(reference, name)
+            return self._idle_variables.target(reference, name, length)
         current = self._stops.require_current()
-        return current.ask(lambda: self._variables.target(reference, name), _LOOK_LIMIT_S)
+        return current.ask(lambda: self._variables.target(reference, name, length), _LOOK_LIMIT_S)
 
     def set_expression(self, target: str, value: str, frame_id: int | None) -> Variable:
         """Assign in a frame. Raises NotAssignable, EvaluationFailed, TookTooLong."""

@@ -145,6 +145,41 @@ class BufferItems:
         return Span(buffer.address + offset, buffer.itemsize * self._count)
 
 
+class BufferBytes:
+    """Bytes of a buffer, by their offset. Raises NotSupported."""
+
+    def __init__(self, owner: object, offset: int, length: int) -> None:
+        self._owner = _weakly(owner)
+        self._offset, self._length = offset, length
+        self._span_in(buffer_of(owner))
+
+    def span(self) -> Span | None:
+        """Return where the bytes are now; None if the buffer is gone, or has become shorter."""
+        owner = self._owner()
+        if owner is None:
+            return None
+        try:
+            return self._span_in(buffer_of(owner))
+        except errors.NotSupported:
+            return None
+
+    def read(self) -> bytes | None:
+        """Return the bytes."""
+        owner = self._owner()  # held while it is read
+        span = self.span()
+        return None if owner is None or span is None else ctypes.string_at(*_pair(span))
+
+    def _span_in(self, buffer: BufferSpan) -> Span:
+        size = buffer.itemsize
+        for count, stride in zip(reversed(buffer.shape), reversed(buffer.strides), strict=True):
+            if count > 1 and stride != size:
+                raise errors.NotSupported("Its elements don't lie side by side in memory.")
+            size *= count
+        if self._offset + self._length > size:
+            raise errors.NotSupported(f"It has {size - self._offset} bytes there.")
+        return Span(buffer.address + self._offset, self._length)
+
+
 class ListSlot:
     """One slot of a list: which object stands there, not what is in that object.
 

@@ -1,7 +1,8 @@
-"""The first half of the INSTRUCTION callback, in C: it says no to what is surely unwanted.
+"""What stands before the INSTRUCTION callback, and says no to what is surely unwanted.
 
-Owns the way to `_quicksites.c`; must not know how a check decides. Without the compiled part the
-callback in Python does it all. Started and stopped under the site table's lock.
+Owns the way to `_quicksites.c`, which does so for every site, and without the compiled part the one
+site that stands in the callback itself; must not know how a check decides. Started and stopped
+under the site table's lock; any thread may warm and cool.
 """
 
 from collections.abc import Callable, Iterable
@@ -10,6 +11,7 @@ from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 from nbdebug.engine import dictwatch
+from nbdebug.engine.fast_checks import callback_for
 from nbdebug.engine.monitor import INSTRUCTION, Monitor
 
 if TYPE_CHECKING:
@@ -41,11 +43,13 @@ class Front:
         callback: Callable[[CodeType, int], Any],
         steps: dict[Any, Any],
         asked: dict[Any, Any],
+        due: dict[Any, Any],
         slot: object,
     ) -> None:
         self._monitor = monitor
-        self._arguments = callback, steps, asked, slot
+        self._arguments = callback, steps, asked, due, slot
         self._native: Any = None
+        self._is_warm = False
 
     def start(self) -> None:
         """Stand before the callback from now on, if there is a compiled part."""
@@ -60,6 +64,22 @@ class Front:
         if self._native is not None:
             self._native.no_front()
             self._native = None
+
+    def warm(self, check: object, code: CodeType, offset: int) -> None:
+        """Have the callback make this check by itself, if it can, and C doesn't."""
+        if self._native is None:
+            callback, steps, asked, due, _ = self._arguments
+            names = {"python": callback, "steps": steps, "asked": asked, "due": due}
+            made = callback_for(check, code, offset, names)
+            if made is not None:
+                self._monitor.replace(INSTRUCTION, made)
+                self._is_warm = True
+
+    def cool(self) -> None:
+        """Have the callback make no check by itself."""
+        if self._is_warm:
+            self._is_warm = False
+            self._monitor.replace(INSTRUCTION, self._arguments[0])
 
     def place(self) -> "Place | None":
         """Return a new place for `Quick`; None without a compiled part."""

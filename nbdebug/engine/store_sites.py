@@ -76,6 +76,14 @@ _LOCAL_LOADS = {
 }
 _GLOBAL_LOADS = {"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"}
 _ITEM_STORES = {"STORE_SUBSCR", "STORE_SLICE"}
+_ITEM_READS = {
+    "BINARY_SUBSCR",
+    "BINARY_SLICE",
+    "BINARY_OP",
+    "CALL",
+    "CALL_KW",
+    "CALL_FUNCTION_EX",
+}
 _CALLS = {"CALL", "CALL_KW", "CALL_FUNCTION_EX"}
 _FIRST_INPLACE = 13  # NB_INPLACE_ADD, of BINARY_OP's argument
 _LAST_INPLACE = 25
@@ -92,6 +100,7 @@ class CodeSites:
     writes: dict[tuple[Kind, str], list[Site]]
     reads: dict[tuple[Kind, str], list[Site]]
     content: list[Site]
+    item_reads: list[Site]
     ends_of_except: frozenset[int]
     """Offsets of the stores of None that are the first half of the deletion after ``except``."""
 
@@ -109,6 +118,11 @@ def read_sites(code: CodeType, kind: Kind, name: str) -> Sequence[Site]:
 def content_sites(code: CodeType) -> Sequence[Site]:
     """Return where ``code`` may change a container in place: items, operators, mutating calls."""
     return sites_of(code).content
+
+
+def item_read_sites(code: CodeType) -> Sequence[Site]:
+    """Return where ``code`` may read an item: subscripts, slices, operators, calls."""
+    return sites_of(code).item_reads
 
 
 def sites_of(code: CodeType) -> CodeSites:
@@ -138,7 +152,7 @@ def _find(code: CodeType) -> CodeSites:
     calls = set(_mutating_calls(instructions))
     borrowed = _borrowed(instructions)
     ends_of_except: list[int] = []
-    found = CodeSites({}, {}, [], frozenset())
+    found = CodeSites({}, {}, [], [], frozenset())
     line, in_class = code.co_firstlineno, is_class_body(code)
     for index, one in enumerate(instructions):
         place = one.positions
@@ -147,15 +161,19 @@ def _find(code: CodeType) -> CodeSites:
         site = Site(start, after, line)
         if _changes_content(one) or one.offset in calls:
             found.content.append(site)
+        if one.opname in _ITEM_READS:
+            found.item_reads.append(site)
         for kind, name in () if in_class and one.opname in _CLASS_WRITES else _written(one):
             if _ends_except(instructions, index, name):
                 ends_of_except.append(one.offset)
                 site = Site(start, _bounds(instructions, index + 1)[1], line)
-            elif _is_borrowed(one, name, borrowed) or _ends_except(instructions, index - 1, name):
+            elif (kind is Kind.LOCAL and _is_borrowed(one, name, borrowed)) or _ends_except(
+                instructions, index - 1, name
+            ):
                 continue
             found.writes.setdefault((kind, name), []).append(site)
         for kind, name in _read(one):
-            if not _is_borrowed(one, name, borrowed):
+            if kind is not Kind.LOCAL or not _is_borrowed(one, name, borrowed):
                 found.reads.setdefault((kind, name), []).append(site)
     return replace(found, ends_of_except=frozenset(ends_of_except))
 

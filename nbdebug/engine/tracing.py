@@ -7,6 +7,7 @@ user sent: KeyboardInterrupt. Where the program is near the limit of recursion, 
 no room: that is no failure, the event passes unseen, and the next one is looked at.
 """
 
+import itertools
 import sys
 from collections.abc import Callable
 from threading import get_ident
@@ -31,6 +32,8 @@ from nbdebug.engine.watch_sites import SiteCheck, joined_hit, merged
 from nbdebug.engine.watches import Watches
 
 _ARRIVAL = "arrival"
+_OFTEN = 1023
+"""After so many checks one of them is taken for the hottest."""
 _NO_CHECKS: dict[int, SiteCheck] = {}
 
 
@@ -70,7 +73,12 @@ class Tracer:
         """Return event -> function for the monitor."""
         on_instruction = self._make_on_instruction()
         self._sites.front = Front(
-            self._monitor, on_instruction, self._stepper.steps, self._asked, slot_of_value()
+            self._monitor,
+            on_instruction,
+            self._stepper.steps,
+            self._asked,
+            self._deferred.due,
+            slot_of_value(),
         )
         return {
             monitor.LINE: self._make_on_line(),
@@ -154,9 +162,8 @@ class Tracer:
         if hit is None and not steps_here and ident not in self._asked:
             return
         # What the line before has written is told with this stop, not with another one after it.
-        written = self._sites.written_before(frame)
-        if self._exact.live or self._deferred.due:
-            written = joined_hit([h for h in (self._written(frame)[0], written) if h])
+        more = self._written(frame)[0] if self._exact.live or self._deferred.due else None
+        written = joined_hit([h for h in (more, self._sites.written_before(frame)) if h])
         if written is not None:
             self._raise_for(written)
             reason, hit = StopReason.DATA_BREAKPOINT, merged(written, hit)
@@ -169,22 +176,30 @@ class Tracer:
 
     def _make_on_instruction(self) -> Callable[[CodeType, int], Any]:
         # As above: this is what each write of a watched name costs.
-        checks, steps, asked = self._sites.checks, self._stepper.steps, self._asked
-        getframe, exact, due = sys._getframe, self._exact.live, self._deferred.due
+        latest, steps, asked = self._sites.latest, self._stepper.steps, self._asked
+        getframe, look_up = sys._getframe, self._sites.look_up
+        exact, due = self._exact.live, self._deferred.due
+        count, warm = itertools.count(1).__next__, self._sites.warm
 
-        def on_instruction(code: CodeType, offset: int) -> Any:
+        def on_instruction(code: CodeType, offset: int, above: int = 0) -> Any:
+            # `above`: frames of ours between this one and the user's.
             if exact or due:
-                return self._at_written(code, offset, getframe(1))
+                return self._at_written(code, offset, getframe(1 + above))
+            known, checks = latest[0]
+            if known is not code:
+                checks = look_up(code)
             try:
-                check = checks[id(code)][offset]
+                check = checks[offset]
             except KeyError:  # disabled at once, unless a step or a pause wants it
-                return self._at_other_instruction(code, offset, getframe(1))
+                return self._at_other_instruction(code, offset, getframe(1 + above))
             try:
-                hit = check(2)
-                if hit is DISABLE:
-                    return self._at_other_instruction(code, offset, getframe(1))
+                hit = check(2 + above)
                 if hit is not None or steps or asked:
-                    self._at_instruction(getframe(1), hit)
+                    if hit is DISABLE:
+                        return self._at_other_instruction(code, offset, getframe(1 + above))
+                    self._at_instruction(getframe(1 + above), hit)
+                elif not count() & _OFTEN:
+                    warm(check, code, offset)
             except RecursionError:
                 return None
             except BaseException as error:
@@ -200,7 +215,7 @@ class Tracer:
         try:
             changes = sites.changes
             check = sites.checks.get(id(code), _NO_CHECKS).get(offset)
-            hit: Any = DISABLE if check is None else check(3)
+            hit: Any = DISABLE if check is None else check(_depth_of(frame))
             if self._stepper.steps or self._asked or hit is not DISABLE:
                 self._at_instruction(frame, None if hit is DISABLE else hit)
             if self._asked or self._stepper.wants_instructions or hit is not DISABLE:
@@ -223,7 +238,7 @@ class Tracer:
             changes = sites.changes
             hit, stays = self._written(frame)
             check = sites.checks.get(id(code), _NO_CHECKS).get(offset)
-            found: Any = DISABLE if check is None else check(3)
+            found: Any = DISABLE if check is None else check(_depth_of(frame))
             if found is not DISABLE:
                 hit, stays = joined_hit([one for one in (hit, found) if one is not None]), True
             if hit is not None and hit.raises is None and not self._serves_user(frame):
@@ -473,3 +488,11 @@ class Tracer:
         if self._sites.users and reason is not None:
             self._watches.look_at_stop(frame)
         self._stops.stop_here(frame, reason, hit, at_line=at_line, is_calling=is_calling)
+
+
+def _depth_of(frame: FrameType) -> int:
+    """Return the depth at which what the caller calls finds ``frame``, a caller further out."""
+    depth = 2
+    while sys._getframe(depth) is not frame:
+        depth += 1
+    return depth

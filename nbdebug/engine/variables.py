@@ -19,6 +19,7 @@ from nbdebug.engine.bounded import Bounded, UserCode
 from nbdebug.engine.definitions import definition_of
 from nbdebug.engine.evaluate import NamespaceFrame
 from nbdebug.engine.insides import view_of
+from nbdebug.engine.memory_targets import sized
 from nbdebug.engine.model import Limits, Location, Returned, Scope, Variable
 from nbdebug.engine.scopes import namespace_view, scope_views
 from nbdebug.engine.value_text import Text, Writer, error_text
@@ -188,8 +189,8 @@ class VariableStore:
         child = self._find(node, name)
         return child.value if child.compute is None else self._code.run(child.compute)
 
-    def target(self, reference: int, name: str) -> Target:
-        """Return a child as what is to be watched.
+    def target(self, reference: int, name: str, length: int | None = None) -> Target:
+        """Return a child, or so many bytes of it, as what is to be watched.
 
         Raises: StaleReference, UnknownVariable, NotWatchable.
         """
@@ -197,14 +198,15 @@ class VariableStore:
         self._begin()
         known = self._frames.get(reference)
         if known is not None and known[1] == "Globals":
-            return watch_targets.resolve(name, NamespaceFrame(known[0].f_globals))
+            target = watch_targets.resolve(name, NamespaceFrame(known[0].f_globals))
+            return sized(target, None, length)
         if known is not None:
-            return watch_targets.resolve(name, known[0])
+            return sized(watch_targets.resolve(name, known[0]), known[0], length)
         text = self._find(node, name).evaluate
         owner = node.read()
         if text is None or owner is None:
             raise NotWatchable(f"`{name}` has no place of its own that could change.")
-        return watch_targets.part_of(text, owner)
+        return sized(watch_targets.part_of(text, owner), None, length)
 
     def value_of(self, reference: int) -> object:
         """Return the value that a reference stands for; None for scopes and groups.

@@ -1,7 +1,7 @@
 """Seeing changes at sites: what runs before a store, after it, and when the frame ends.
 
 Owns the state of one watched place, which is the value last known, and the checks made of it. Runs
-on user threads, takes no lock, and must be fast when it says no: `_fast_check` is what each write
+on user threads, takes no lock, and must be fast when it says no: `fast_checks` are what each write
 of a watched name costs.
 """
 
@@ -13,6 +13,7 @@ from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any
 
 from nbdebug import compat
+from nbdebug.engine.fast_checks import check_of_local, check_of_place
 from nbdebug.engine.mechanisms import Tell, Test
 from nbdebug.engine.monitor import DISABLE
 from nbdebug.engine.quicksites import Quick
@@ -93,10 +94,10 @@ class SiteWatch:
         self._places: dict[int, State] = {}  # of locals, by the id of their frame
         self._place = State(MISSING)
         # True once a value couldn't be kept: from then on the place is read before each store.
-        self._careful = False
+        self.is_careful = False
         # By thread, what is about to be written, and the object that is there.
         self._before: dict[int, list[tuple[FrameType, object]]] = {}
-        self._cached: tuple[Any, Any, Any] = (None, None, None)
+        self.cached: tuple[Any, Any, Any] = (None, None, None)
         self._quick: Place | None = None  # what C knows of the place
         self.in_all_code = target.also_content
         self.follows_frames = self._local is not None
@@ -142,14 +143,14 @@ class SiteWatch:
         """Begin to see, from the value that is there now."""
         value = self.target.read()
         self._place = State(value)
-        self._careful = not is_plain(value)
+        self.is_careful = not is_plain(value)
         self._quick = None
         self._table.add(self)
 
     def disarm(self) -> None:
         """See nothing more."""
         self._table.remove(self)
-        self._cached = (None, None, None)
+        self.cached = (None, None, None)
         if self._quick is not None:
             self._quick.leave(None)
         self._before.clear()
@@ -230,8 +231,8 @@ class SiteWatch:
 
     def ends(self, frame: FrameType, yields: bool) -> None:
         """See SiteUser: nothing of the frame is kept."""
-        if self._cached[0] is frame:
-            self._cached = (None, None, None)
+        if self.cached[0] is frame:
+            self.cached = (None, None, None)
         if self._quick is not None:
             self._quick.leave(frame)
         if yields:
@@ -243,7 +244,8 @@ class SiteWatch:
 
     # -- checks
 
-    def _state_of(self, frame: FrameType) -> State | None:
+    def state_of(self, frame: FrameType) -> State | None:
+        """Return what is known of the place in a frame; None where it isn't watched there."""
         local = self._local
         if local is None:
             return self._place
@@ -259,8 +261,8 @@ class SiteWatch:
         state.value = remember(value)
         if not self.in_all_code and is_container(value):
             self._widen()
-        if not self._careful and not is_plain(value):
-            self._careful = True
+        if not self.is_careful and not is_plain(value):
+            self.is_careful = True
             if self._quick is not None:
                 self._quick.leave(None)
             self._table.enable_again(self)
@@ -286,7 +288,7 @@ class SiteWatch:
 
         def before(depth: int) -> Any:
             frame = getframe(depth)
-            state = self._state_of(frame)
+            state = self.state_of(frame)
             if state is None or self._is_elsewhere(kind, frame):
                 return None
             value = self.target.read(frame)
@@ -301,7 +303,7 @@ class SiteWatch:
                     self._remember(state, value)
                     if not is_local or id(value) == _address(known):
                         hit = self._tell(frame, site.line, "outside", known, value)
-            if self._careful or every_write:
+            if self.is_careful or every_write:
                 self._push(frame, value)
                 return hit
             state.left -= 1
@@ -331,7 +333,7 @@ class SiteWatch:
         """Return the same as one of the fast checks below, for C to make."""
         if self._quick is None:
             self._quick = self._table.front.place() if self._table.front is not None else None
-            if self._quick is not None and self._local is None and not self._careful:
+            if self._quick is not None and self._local is None and not self.is_careful:
                 self._quick.hold(self._place)
         if self._quick is None:
             return None
@@ -344,119 +346,58 @@ class SiteWatch:
 
     def _fast_place(self, site: Site, careful: SiteCheck) -> SiteCheck:
         """The check of a name, attribute or item while its value is plain."""
-        read, state, test = self.target.reader(), self._place, self.test
-        tell, line = self._tell, site.line
-
-        def check(depth: int) -> Any:
-            if self._careful:
-                return careful(depth + 1)
-            try:
-                new = read()
-            except Exception:  # it isn't there
-                return careful(depth + 1)
-            old = state.value
-            if new is old:
-                return None
-            cls = type(new)
-            if not (cls is int or cls is float or cls is str or cls is bool or new is None):
-                return careful(depth + 1)
-            state.value = new
-            if test is not None and type(old) is cls:
-                try:
-                    if not test(old, new):
-                        return None
-                except Exception:  # told where it is tried again
-                    pass
-            if type(old) is cls and is_same(old, new):
-                return None
-            return tell(getframe(depth), line, "change", old, new)
-
-        return check
+        return self._fast(site, careful, "fetch()", fetch=self.target.reader())
 
     def _fast_global(self, site: Site, target: NamespaceTarget, careful: SiteCheck) -> SiteCheck:
         """As `_fast_place`, without a call to read the value."""
-        namespace, name, state, test = target.namespace, target.name, self._place, self.test
-        tell, line = self._tell, site.line
+        names = {"namespace": target.namespace, "name": target.name}
+        return self._fast(site, careful, "namespace[name]", **names)
 
-        def check(depth: int) -> Any:
-            if self._careful:
-                return careful(depth + 1)
-            try:
-                new = namespace[name]
-            except KeyError:
-                return careful(depth + 1)
-            old = state.value
-            if new is old:
-                return None
-            cls = type(new)
-            if not (cls is int or cls is float or cls is str or cls is bool or new is None):
-                return careful(depth + 1)
-            state.value = new
-            if test is not None and type(old) is cls:
-                try:
-                    if not test(old, new):
-                        return None
-                except Exception:
-                    pass
-            if type(old) is cls and is_same(old, new):
-                return None
-            return tell(getframe(depth), line, "change", old, new)
-
+    def _fast(self, site: Site, careful: SiteCheck, read: str, **names: Any) -> SiteCheck:
+        check: SiteCheck = check_of_place(
+            read,
+            self.condition,
+            self.test,
+            watch=self,
+            careful=careful,
+            state=self._place,
+            tell=self._tell,
+            line=site.line,
+            is_same=is_same,
+            getframe=getframe,
+            **names,
+        )
         return check
 
-    def _fast_local(  # what is split off is called at each write
-        self, site: Site, target: LocalTarget, careful: SiteCheck
-    ) -> SiteCheck:
-        name, test, tell, line = target.name, self.test, self._tell, site.line
-        writes_through = compat.FRAME_LOCALS_WRITE_THROUGH
-
-        def check(depth: int) -> Any:
-            frame = getframe(depth)  # a call would be half of what it costs
-            known, values, state = self._cached
-            if frame is not known:
-                state = self._state_of(frame)
-                if state is None:
-                    return None
-                values = frame.f_locals
-                self._hold(frame, values if writes_through else None, state)
-            if self._careful:
-                return careful(depth + 1)
-            try:
-                new = values[name]
-            except KeyError:
-                return careful(depth + 1)
-            old = state.value
-            if new is old:
-                return None
-            cls = type(new)
-            if not (cls is int or cls is float or cls is str or cls is bool or new is None):
-                return careful(depth + 1)
-            state.value = new
-            if test is not None and type(old) is cls:
-                try:
-                    if not test(old, new):
-                        return None
-                except Exception:
-                    pass
-            if type(old) is cls and is_same(old, new):
-                return None
-            return tell(frame, line, "change", old, new)
-
+    def _fast_local(self, site: Site, target: LocalTarget, careful: SiteCheck) -> SiteCheck:
+        check: SiteCheck = check_of_local(
+            self.condition,
+            self.test,
+            watch=self,
+            careful=careful,
+            name=target.name,
+            tell=self._tell,
+            line=site.line,
+            is_same=is_same,
+            getframe=getframe,
+        )
         return check
 
-    def _hold(self, frame: FrameType, values: Any, state: State) -> None:
-        """Remember the frame that has written last; without ``values`` they are a snapshot."""
-        if values is not None:
-            self._cached = frame, values, state
-        if self._quick is not None and not self._careful:
+    def hold(self, frame: FrameType, state: State) -> Any:
+        """Remember the frame that has written last; return its local variables."""
+        values = frame.f_locals
+        if compat.FRAME_LOCALS_WRITE_THROUGH:  # else they are a snapshot, to be taken anew
+            self.cached = frame, values, state
+        if self._quick is not None and not self.is_careful:
             self._quick.hold(state, frame)
+        return values
 
     def _careful_after(self, site: Site, kind: Kind | None) -> SiteCheck:
         accesses = self._accesses
 
         def after(depth: int) -> Any:
             frame = getframe(depth)
-            state = self._state_of(frame)
+            state = self.state_of(frame)
             if state is None or self._is_elsewhere(kind, frame):
                 return None
             stood = self._pop(frame)
@@ -466,7 +407,7 @@ class SiteWatch:
                 if stood is not _UNKNOWN and Access.WRITE in accesses and kind is not None:
                     return self._tell(frame, site.line, "write", value, value)
                 return None
-            was_read = self._careful or Access.WRITE in accesses
+            was_read = self.is_careful or Access.WRITE in accesses
             self._remember(state, value)
             if stood is _UNKNOWN and was_read:  # a jump led here, and no store
                 if known is _UNKNOWN:
@@ -505,7 +446,7 @@ class SiteWatch:
     def _check_read(self, site: Site, kind: Kind) -> SiteCheck:
         def check(depth: int) -> Any:
             frame = getframe(depth)
-            state = self._state_of(frame)
+            state = self.state_of(frame)
             if state is None or self._is_elsewhere(kind, frame):
                 return None
             value = self.target.read(frame)

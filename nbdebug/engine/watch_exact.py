@@ -308,6 +308,7 @@ class ExactWatch:
         entries = physical.instance_dict(owner) if owner is not None else None
         if entries is None or id(entries) == self._handles[0].mapping_id:
             return False
+        self._known = self._last()
         self._close()
         # Of a dict that it was given, as this one, even 3.13.0 tells.
         self._open(places_of(target, (entries, target.name)))

@@ -30,6 +30,9 @@ SiteCheck = Callable[[int], Any]
 more than most checks need. Returns None, a Hit, or DISABLE for: never here again."""
 
 
+_NO_CHECKS: dict[int, SiteCheck] = {}
+_NONE: tuple[CodeType | None, dict[int, SiteCheck]] = (None, _NO_CHECKS)
+
 Entry = tuple[int, int, SiteCheck] | tuple[int, int, SiteCheck, Quick | None]
 """An offset in bytes, the rank at that offset, the check, and how C can make it."""
 
@@ -79,6 +82,8 @@ class SiteTable:
     def __init__(self, monitor_: Monitor, is_users: Callable[[FrameType], bool]) -> None:
         self.checks: dict[int, dict[int, SiteCheck]] = {}
         """id of code -> offset -> check."""
+        self.latest: list[tuple[CodeType | None, dict[int, SiteCheck]]] = [_NONE]
+        """The code whose checks were looked up last, and these: most often the next one's too."""
         self.users: dict[SiteUser, None] = {}
         """All users; falsy while nothing is watched."""
         self.changes = 0
@@ -194,6 +199,25 @@ class SiteTable:
         for user in armed.followers if armed is not None else ():
             user.ends(frame, yields)
 
+    def look_up(self, code: CodeType) -> dict[int, SiteCheck]:
+        """Return the checks of ``code``, and remember them as the latest. Takes no lock."""
+        changes = self.changes
+        found = self.checks.get(id(code), _NO_CHECKS)
+        if found:
+            self.latest[0] = code, found
+            if changes != self.changes:  # they may be older
+                self.latest[0] = _NONE
+        return found
+
+    def warm(self, check: SiteCheck, code: CodeType, offset: int) -> None:
+        """Have the callback itself make a check that is made often, where C doesn't."""
+        changes = self.changes
+        is_current = self.checks.get(id(code), _NO_CHECKS).get(offset) is check
+        if self.front is not None and is_current:
+            self.front.warm(check, code, offset)
+            if changes != self.changes:  # it may be another check by now
+                self.front.cool()
+
     def has_site(self, code: CodeType, offset: int) -> bool:
         """True if something is checked before this instruction."""
         return offset in self.checks.get(id(code), ())
@@ -247,6 +271,7 @@ class SiteTable:
         self._by_function.clear()
         self._everywhere = []
         self._following = 0
+        self._cool()
         self._want()
 
     # -- inside
@@ -311,6 +336,7 @@ class SiteTable:
             if key in self._armed:
                 self._forget(key)
                 self._monitor.disarm(code, PURPOSE)
+                self._cool()
             return
         ref = weakref.ref(code, lambda _: self._forget(key))
         armed = _Armed(ref, tuple(having))
@@ -327,7 +353,13 @@ class SiteTable:
         if self.front is not None:
             armed.quick = self.front.sites(code, quick.items())
         self.changes += 1
+        self.latest[0] = _NONE
+        self._cool()
         self._monitor.arm(code, PURPOSE, self._mask(armed))
+
+    def _cool(self) -> None:
+        if self.front is not None:
+            self.front.cool()
 
     def _mask(self, armed: _Armed) -> int:
         ends = monitor.PY_RETURN | monitor.PY_YIELD if armed.followers else 0
@@ -344,6 +376,8 @@ class SiteTable:
             site.close()
         self._ahead.pop(key, None)
         self.checks.pop(key, None)
+        self.changes += 1
+        self.latest[0] = _NONE
 
 
 def _joined(found: list[tuple[int, SiteCheck]]) -> SiteCheck:

@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from nbdebug.engine.hardware_watches import HardwareWatches
 
 _STACK = 50
+_EVALUATED = "<nbdebug"
+"""How the file names begin of what the user evaluates at a stop: that he knows of."""
 _DIED = "the object that it watched has died"
 
 
@@ -236,7 +238,7 @@ class Watch:
         return None
 
     def _may_stop(self, frame: FrameType | None) -> bool:
-        if frame is None:
+        if frame is None or frame.f_code.co_filename.startswith(_EVALUATED):
             return False
         return self.spec.action is Action.STOP or (
             self.spec.action is Action.AUTO and self._reports.can_resume()
@@ -309,8 +311,12 @@ class Watches:
         self.deferred = Deferred(monitor_)
         self._is_user = user_code.is_user
         self._hardware: HardwareWatches | None = None
-        attributes = AttributeWatches(self.deferred, reports.notice)
-        self.offers: list[Offer] = [self.exact.offer, attributes.offer, self._offer_hardware]
+        self.attributes = AttributeWatches(self.deferred, reports.notice)
+        self.offers: list[Offer] = [
+            self.exact.offer,
+            self.attributes.offer,
+            self._offer_hardware,
+        ]
         """Better mechanisms than store sites, the best first; each may decline a target."""
         self._ids = ids
         self._all: dict[int, Watch] = {}
@@ -339,17 +345,46 @@ class Watches:
         return watch
 
     @locked
-    def set_clients(self, wanted: Sequence[tuple[Target, WatchSpec]]) -> list[Watch]:
-        """Make these the client's watches; one that was there already keeps its history."""
+    def set_clients(
+        self, wanted: Sequence[tuple[Target, WatchSpec]]
+    ) -> list[Watch | errors.NbdebugError]:
+        """Make these the client's watches; one that was there already keeps its history.
+
+        Returns for each what it has become, or why it isn't watched.
+        """
         there = [watch for watch in self._all.values() if watch.origin == "client"]
-        kept: list[Watch] = []
+        kept: list[Watch | errors.NbdebugError | None] = []
         for target, spec in wanted:
             same = (w for w in there if w.target is target and w.spec == spec and w not in kept)
-            kept.append(next(same, None) or self.add(target, spec, "client"))
+            kept.append(next(same, None))
         for watch in there:
             if watch not in kept:
                 self._remove(watch)
-        return kept
+        found: list[Watch | errors.NbdebugError] = []
+        for one, (target, spec) in zip(kept, wanted, strict=True):
+            try:
+                found.append(one or self.add(target, spec, "client"))
+            except errors.NbdebugError as error:
+                found.append(error)
+        return found
+
+    @property
+    def hardware(self) -> "HardwareWatches":
+        """The watches by the processor; what they load is loaded with the first of them."""
+        if self._hardware is None:
+            from nbdebug.engine.hardware_watches import HardwareWatches
+
+            self._hardware = HardwareWatches(self.deferred, self.table, self._is_user)
+        return self._hardware
+
+    def accesses(self, target: Target) -> frozenset[Access]:
+        """Return what can be told of a target here, by whichever mechanism."""
+        found = target.accesses
+        if self.hardware.can_serve(target):
+            found |= {Access.CHANGE, Access.WRITE, Access.READ}
+        if self.attributes.can_serve(target):
+            found |= {Access.WRITE, Access.READ}
+        return found
 
     def named(self, text: str) -> list[Watch]:
         """Return the watches of what the user wrote, or of the id. Raises UnknownWatch."""
@@ -413,12 +448,8 @@ class Watches:
     # -- inside
 
     def _offer_hardware(self, target: Target, spec: WatchSpec, tell: Tell) -> Mechanism | str:
-        """See `mechanisms.Offer`. What the first such watch loads, other processes do without."""
-        if self._hardware is None:
-            from nbdebug.engine.hardware_watches import HardwareWatches
-
-            self._hardware = HardwareWatches(self.deferred, self.table, self._is_user)
-        return self._hardware.offer(target, spec, tell)
+        """See `mechanisms.Offer`."""
+        return self.hardware.offer(target, spec, tell)
 
     def _remove(self, watch: Watch) -> None:
         self._all.pop(watch.id, None)

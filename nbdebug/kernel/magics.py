@@ -8,15 +8,13 @@ import os
 import re
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import Magics, line_magic, magics_class
 
 from nbdebug import errors
 from nbdebug._version import __version__
-from nbdebug.attach import reports
-from nbdebug.attach.reports import Report
-from nbdebug.dap import breakpoint_text
+from nbdebug.dap import breakpoint_text, sessions
 from nbdebug.dap.points import RemoteBreakpoints, remote_stacks, remote_tasks
 from nbdebug.dap.remote import RemoteSession
 from nbdebug.engine.breakpoints import Breakpoints
@@ -33,6 +31,9 @@ from nbdebug.engine.model import (
 from nbdebug.kernel.choosing import chosen
 from nbdebug.kernel.debugger import KernelDebugger, debugger_of
 from nbdebug.kernel.tables import Table
+
+if TYPE_CHECKING:
+    from nbdebug.attach.reports import Report
 
 _VERBS = ("clear", "enable", "disable", "list")
 _OTHER = re.compile(r"(\d+)((?:\s+\S+)*)$")
@@ -68,7 +69,7 @@ class NbdebugMagics(Magics):
         return self._answer(lambda: self._bp(line.strip()))
 
     @line_magic
-    def stack(self, line: str) -> Table | Report | None:
+    def stack(self, line: str) -> "Table | Report | None":
         """Show the stack of the stopped thread, or those of all threads while nothing is stopped.
 
         %stack              the stopped thread's stack, or all threads'
@@ -172,7 +173,7 @@ class NbdebugMagics(Magics):
             else f"{target.path}:{line}"
         )
 
-    def _stack_in(self, line: str) -> Table | Report:
+    def _stack_in(self, line: str) -> "Table | Report":
         match = _OTHER.match(line)
         return self._stack(line) if match is None else self._stack_of(int(match[1]), match[2])
 
@@ -200,11 +201,13 @@ class NbdebugMagics(Magics):
                 rows.append([name, frame.name, f"{path}:{frame.line}"])
         return Table(["thread", "function", "place"], rows, "No thread runs code of yours.")
 
-    def _stack_of(self, pid: int, rest: str) -> Report:
+    def _stack_of(self, pid: int, rest: str) -> "Report":
         options = rest.split()
         unknown = set(options) - {"--locals", "--freeze", "--native"}
         if unknown:
             raise errors.UsageError(f"`%stack` doesn't know `{min(unknown)}`.")
+        from nbdebug.attach import reports
+
         return reports.stacks(
             pid,
             with_locals="--locals" in options,
@@ -260,6 +263,7 @@ class NbdebugMagics(Magics):
         client = f"open ({session.client_id or 'unnamed'})" if session.is_attached else "not open"
         hint = "" if session.is_attached else "; stops are printed and the run goes on"
         stop = engine.stops.current
+        current = sessions.here.current
         rows = [
             ["version", __version__],
             [
@@ -269,6 +273,7 @@ class NbdebugMagics(Magics):
                 else "off: it failed, see the message above; reload to try again",
             ],
             ["debugger client", client + hint],
+            ["current session", "this notebook" if current is None else current.title],
             ["stopped", stop.description if stop is not None else "no"],
             ["breakpoints", str(len(engine.breakpoints.infos()))],
             ["just my code", "on" if engine.user_code.just_my_code else "off"],

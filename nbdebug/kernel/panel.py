@@ -39,6 +39,8 @@ _OF_KERNEL = frozenset(
 _OF_NOTEBOOK = frozenset(("richInspectVariables", "copyToGlobals"))
 _TOLD = frozenset(("stopped", "continued", "breakpoint", "invalidated", "loadedSource"))
 """The events that speak of one session's state: only those of the current one are told."""
+_SAID = frozenset(("console", "important"))
+"""The categories of output that are the debugger's words, not the program's."""
 _LISTING_S = 2.0
 _MORE_S = 5.0
 """What a reply may take beyond the limit of an evaluation."""
@@ -260,7 +262,9 @@ class Panel:
             session.tells_end(was_current)
         elif not session.was_closed:
             again = "; the kernel is the current session again" if was_current else ""
-            self._session.notice(f"{session.title} has ended{again}.")
+            code = session.exit_code
+            how = "" if code is None else f" with exit code {code}"
+            self._session.notice(f"{session.title} has ended{how}{again}.")
 
     @property
     def _is_open(self) -> bool:
@@ -268,7 +272,9 @@ class Panel:
         return self._session.is_attached and not self._session.is_taken
 
     def _told(self, session: RemoteSession, name: str, body: Json) -> None:
-        if name == "stopped" and not self._is_open:
+        if name == "output":
+            self._logged(session, body)
+        elif name == "stopped" and not self._is_open:
             self._stopped_unseen(session, body)
         elif sessions.here.current is session:
             if name in _TOLD and self._is_open:
@@ -277,15 +283,25 @@ class Panel:
             self._session.notice(f"{session.title} has stopped, and is the current session.")
             sessions.here.switch(session)
         elif name == "stopped":
-            why = body.get("description", "")
-            self._session.notice(
-                f"{session.title} has stopped, too: {why}. `%session {session.id}` shows it."
-            )
+            why = str(body.get("description") or "stopped").rstrip(".")
+            self._session.notice(f"{session.title}: {why}. `%session {session.id}` shows it.")
+
+    def _logged(self, session: RemoteSession, body: Json) -> None:
+        """Show log messages and notices, as the kernel's own are shown."""
+        if body.get("category", "console") not in _SAID:
+            return
+        if session.on_console is not None:
+            session.on_console(str(body.get("output", "")))
+        elif self._session.shows_output_events:
+            self._session.emit_of_any("output", body)
+        else:
+            self._session.write(str(body.get("output", "")))
 
     def _stopped_unseen(self, session: RemoteSession, body: Json) -> None:
-        said = f"{body.get('description', 'a stop')}"
+        said = str(body.get("description") or "a stop").rstrip(".")
         if not session.passes:
-            self._session.notice(f"{session.title} has stopped: {said}. Press the bug to see it.")
+            if not session.is_driven:
+                self._session.notice(f"{session.title}: {said}. Press the bug to see it.")
             return
         session.request("continue", {"threadId": body.get("threadId", 1)})
         key = session.id, tuple(body.get("hitBreakpointIds") or ())

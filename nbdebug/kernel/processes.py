@@ -72,21 +72,27 @@ def _row(one: PythonProcess) -> list[str]:
 
 
 def _reason(one: PythonProcess) -> str:
-    return one.why.removeprefix(f"Process {one.pid} ")
+    why = one.why.removeprefix(f"Process {one.pid} ")
+    return {"this-process": "this process", "python-too-old": "older than 3.14"}.get(one.slug, why)
 
 
 def _html(name: str, cell: str, one: PythonProcess) -> str:
     style = "text-align: left; vertical-align: top"
+    shown, title = escape(cell), ""
     if name in ("pid", "threads", "memory", "age"):
         style = "text-align: right; vertical-align: top; white-space: nowrap"
-    shown, title = escape(cell), ""
-    if name == "runs":
+    elif name == "attach":
+        style += "; white-space: nowrap"
+    elif name == "runs":
         title = " ".join(one.command)
-        style += "; overflow-wrap: anywhere"
+        style += "; min-width: 14em; overflow-wrap: anywhere"
         if one.kernel is not None and one.kernel.notebook:
             title = f"{one.kernel.notebook}\n{title}"
-    elif name == "why" and one.why:
-        shown = f"{escape(one.why)}<br>{escape(one.advice)}"
+    elif name == "why":
+        title = f"{one.why} {one.advice}".strip()
+        style += "; min-width: 10em"
+        if cell and cell in one.why:  # said in full: so is what to do
+            shown = f"{shown}<br>{escape(one.advice)}"
     hover = f' title="{escape(title)}"' if title else ""
     return f'<td style="{style}"{hover}>{shown}</td>'
 

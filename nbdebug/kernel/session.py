@@ -23,6 +23,7 @@ from nbdebug.dap.remote import RemoteSession
 from nbdebug.dap.requests import REQUESTS, Request
 from nbdebug.dap.session import Session
 from nbdebug.engine import evaluate
+from nbdebug.engine.memory_targets import sized
 from nbdebug.engine.model import BreakpointInfo, FunctionTarget, Limits, Location, Stop
 from nbdebug.engine.watch_targets import Target, resolve
 from nbdebug.kernel import arguments as k
@@ -63,6 +64,10 @@ class KernelSession(Session):
     def notice(self, text: str) -> None:
         """Print one line of ours in the output of the cell that runs, or ran last."""
         print(m.sendable(f"nbdebug: {text}"), file=self._stderr)
+
+    def write(self, text: str) -> None:
+        """Write into the output of the cell that runs, or ran last."""
+        self._ordered.write(m.sendable(text))
 
     def attach(self, stop_on_entry: bool = False) -> None:
         """See Session."""
@@ -135,10 +140,10 @@ class KernelSession(Session):
             self.tell_sources()
         self.flush_output()
 
-    def idle_target(self, text: str, *, pending: bool = False) -> Target:
+    def idle_target(self, text: str, length: int | None = None, *, pending: bool = False) -> Target:
         """See Session: what is a name or attribute in the notebook, on the idle main thread."""
         target: Target = self.on_main_thread(
-            lambda: resolve(text, _idle_frame(self), pending=pending)
+            lambda: sized(resolve(text, _idle_frame(self), pending=pending), None, length)
         )
         return target
 

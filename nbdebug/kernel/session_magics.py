@@ -144,6 +144,7 @@ def _show_later(launched: Launched, shell: Any) -> None:
     farewell = _Farewell(launched)
     session.start(_State(display))
     launched.on_output = display.add
+    session.on_console = lambda text: display.add("stdout", text)
     launched.on_end = lambda: display.say(
         "failed" if launched.exit_code else "ended",
         farewell.text().removeprefix(f"{session.title} "),
@@ -208,6 +209,7 @@ class _Waiting:
         launched = self._launched
         launched.session.passes_stops = True
         launched.on_output = lambda stream, text: self._written.put((stream, text))
+        launched.session.on_console = lambda text: self._written.put(("stdout", text))
         launched.on_end = lambda: self._written.put(None)
         try:
             sessions.here.add(launched.session)

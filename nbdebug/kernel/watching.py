@@ -5,7 +5,6 @@ cell.
 """
 
 import sys
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -16,10 +15,10 @@ from nbdebug.dap import watch_text
 from nbdebug.dap.points import RemoteWatches
 from nbdebug.dap.watch_history import History
 from nbdebug.dap.watching import WatchHandle, resolve_here
-from nbdebug.engine.watch_model import Access, Action, WatchEvent, WatchInfo, WatchSpec, Way
 from nbdebug.kernel.choosing import chosen
 from nbdebug.kernel.debugger import KernelDebugger, debugger_of
 from nbdebug.kernel.tables import Table
+from nbdebug.kernel.watch_list import WatchList
 
 
 @magics_class
@@ -90,7 +89,7 @@ class WatchMagics(Magics):
         watches = self._debugger.session.engine.watches
         watches.look("the listing of watches")
         if not line:
-            return self._list([one.info() for one in watches.every()])
+            return WatchList([one.info() for one in watches.every()])
         asked = watch_text.parse(line, self._function)
         if asked.history:
             return WatchHandle(watches.named(asked.text)[0], watches).history
@@ -101,15 +100,15 @@ class WatchMagics(Magics):
             pending=asked.pending,
         )
         watch = watches.add(target, asked.spec, where=self._here())
-        return self._list([watch.info()])
+        return WatchList([watch.info()])
 
     def _watch_elsewhere(self, line: str, watches: RemoteWatches) -> Any:
         if not line:
-            return self._list(watches.every())
+            return WatchList(watches.every())
         asked = watch_text.parse(line)
         if asked.history:
             return History(*watches.history(watches.named(asked.text)[0].id))
-        return self._list([watches.add(asked.text, asked.spec, pending=asked.pending)])
+        return WatchList([watches.add(asked.text, asked.spec, pending=asked.pending)])
 
     def _function(self, name: str) -> Any:
         try:
@@ -142,66 +141,6 @@ class WatchMagics(Magics):
             [[str(one.id), one.text, str(one.hits)] for one in infos],
             "Nothing is watched.",
         )
-
-    def _list(self, watches: list[WatchInfo]) -> Table:
-        headings = [
-            "id",
-            "watched",
-            "when",
-            "state",
-            "value",
-            "hits",
-            "last change",
-            "mechanism",
-            "sees",
-            "can't see",
-            "costs",
-            "note",
-        ]
-        rows = []
-        for info in watches:
-            last = info.last
-            rows.append(
-                [
-                    str(info.id),
-                    info.text,
-                    _extras(info.spec),
-                    info.state,
-                    info.value,
-                    str(info.hits),
-                    _brief(last) if last is not None else "",
-                    info.mechanism,
-                    info.sees,
-                    info.cannot_see,
-                    info.cost,
-                    info.why_not,
-                ]
-            )
-        return Table(headings, rows, "Nothing is watched.")
-
-
-def _extras(spec: WatchSpec) -> str:
-    parts = []
-    if spec.accesses != (Access.CHANGE,):
-        parts.append("on " + ", ".join(spec.accesses))
-    if spec.condition:
-        parts.append(f"if {spec.condition}")
-    if spec.hit_condition:
-        parts.append(f"hits {spec.hit_condition}")
-    if spec.thread:
-        parts.append(f"thread {spec.thread}")
-    if spec.action is not Action.AUTO:
-        parts.append(spec.action)
-    if spec.once:
-        parts.append("once")
-    if spec.way is not Way.AUTO:
-        parts.append(spec.way)
-    return ", ".join(parts)
-
-
-def _brief(event: WatchEvent) -> str:
-    clock = time.strftime("%H:%M:%S", time.localtime(event.time))
-    return f"{clock} {event.text}"
 
 
 def names() -> list[str]:

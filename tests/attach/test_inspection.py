@@ -1,6 +1,7 @@
 """A session with a process that is only looked at: what it shows, and what it refuses."""
 
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -249,3 +250,38 @@ def test_nothing_is_looked_at_where_that_is_not_allowed(
     monkeypatch.setenv("NBDEBUG_ATTACH", "off")
     with pytest.raises(errors.NotAllowed):
         inspect(new_target("sleep").pid)
+
+
+def test_numpys_arrays_and_scalars_are_read(tmp_path: Path) -> None:
+    program = tmp_path / "arrays.py"
+    program.write_text(
+        "import numpy as np\n"
+        "line, grid = np.arange(20)[::2], np.zeros((3, 4), 'f4')\n"
+        "swapped, one = np.arange(3, dtype='>i4'), np.float64(0.5)\n"
+        "print('ready', flush=True)\n"
+        "input()\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, str(program)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    session = None
+    try:
+        assert process.stdout is not None
+        process.stdout.readline()
+        session = inspect(process.pid)
+        looked = Looked(session)
+        frame = looked.frame("MainThread", "<module>")
+        found = looked.scope(frame)
+        assert found["line"]["value"] == "ndarray (10,) int64 [0, 2, 4, 6, 8, 10, 12, 14, 16, 18]"
+        assert found["grid"]["value"] == "ndarray (3, 4) float32"
+        assert found["swapped"]["value"].startswith("ndarray (3,)")
+        assert found["one"]["value"] == "np.float64(0.5)"
+        items = looked.children(found["line"]["variablesReference"], start=2, count=2)
+        assert [one["value"] for one in items.values()] == ["4", "6"]
+        body = looked.ask("evaluate", expression="line[-1]", frameId=frame)
+        assert body["result"] == "18"
+    finally:
+        if session is not None:
+            session.close()
+        process.kill()
+        process.communicate()

@@ -21,7 +21,7 @@ from nbdebug.attach.waking import Wake
 from nbdebug.attach.writer import State
 from nbdebug.errors import NbdebugError
 
-RUNNING = ("busy", "naps", "threads", "subinterpreter", "pool", "short_threads", "toggling")
+RUNNING = ("busy", "naps", "threads", "ten_busy_threads", "subinterpreter", "pool", "short_threads")
 
 
 @pytest.fixture

@@ -251,6 +251,55 @@ def test_a_subinterpreter_is_seen(new_target: NewTarget, target_python: TargetPy
     assert functions(threads[0])[-2:] == ["subinterpreter", "<module>"]
 
 
+def test_a_subinterpreter_with_a_gil_of_its_own_is_seen_while_both_run(
+    tmp_path: Path, new_python: TargetPython
+) -> None:
+    program = tmp_path / "two.py"
+    program.write_text(TWO_INTERPRETERS)
+    process = subprocess.Popen(
+        [str(new_python.path), str(program)],
+        stdout=subprocess.PIPE,
+        env={**os.environ, **new_python.environment},
+    )
+    try:
+        assert process.stdout is not None
+        process.stdout.readline()
+        with Look(process.pid) as look:
+            targets.wait_until(
+                lambda: any("inner" in functions(one) for one in look.stacks(limit_s=5).threads)
+            )
+            threads = look.stacks(limit_s=5).threads
+        seen = {one.interpreter: functions(one)[-2:] for one in threads[:1]}
+        seen |= {one.interpreter: functions(one)[-2:] for one in threads if one.interpreter}
+        assert seen == {0: ["outer", "<module>"], 1: ["inner", "<module>"]}
+        assert {thread.problem for thread in threads} == {""}
+    finally:
+        process.kill()
+        process.communicate()
+
+
+TWO_INTERPRETERS = """\
+import _interpreters, threading
+other = _interpreters.create()
+busy = "def inner():\\n    while True: sum(range(9))\\ninner()"
+def outer():
+    print("ready", flush=True)
+    while True: sum(range(9))
+threading.Thread(target=_interpreters.exec, args=(other, busy), daemon=True).start()
+outer()
+"""
+
+
+def test_variables_of_a_program_that_never_rests_are_shown_without_a_failure(
+    new_target: NewTarget, target_python: TargetPython
+) -> None:
+    target = new_target("hostile", target_python)
+    for _ in range(15):
+        report = reports.stacks(target.pid, with_locals=True)
+        assert len(report.threads) == 4
+    assert target.finish()[0] == 3
+
+
 def test_the_children_of_a_fork_are_seen(
     new_target: NewTarget, target_python: TargetPython
 ) -> None:
