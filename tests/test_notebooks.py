@@ -296,8 +296,16 @@ def test_watches_of_numbers_have_a_history_and_hidden_writes_are_told() -> None:
         "mine.total",
         "limits['day']",
     ]
-    hidden = the_cell("watches", 'vars(mine)["total"] = 0').complained
-    assert "mine.total changed outside watched code between" in hidden
+    hidden = the_cell("watches", 'globals()["rate"] = 0').complained
+    assert "rate changed outside watched code between" in hidden
+
+
+def test_an_element_of_an_array_is_watched_through_its_views() -> None:
+    printed = the_cell("watches", "def normalise(values):").printed
+    assert [re.sub(r" at cell .*", "", line) for line in printed.splitlines()] == [
+        "weights[2] changed: 0.0 -> 1.0",
+        "weights[2] changed: 1.0 -> 0.3333333333333333",
+    ]
 
 
 def test_watches_in_python_have_a_frame_and_may_raise() -> None:
@@ -331,3 +339,16 @@ def test_postmortem_shows_the_frames_and_the_innermost_ones_variables() -> None:
     assert "total = 12; people = 0" in rows[0]
     assert "ConfigError: the configuration is no JSON" in second.printed
     assert second.result.splitlines()[1].startswith("read")
+
+
+def test_attach_finds_why_a_worker_is_stuck_and_lets_it_go() -> None:
+    assert "worker.py" in the_cell("attach", '"processes"').result
+    stack = the_cell("attach", '"stack"').result
+    assert "wait_for_more" in stack and "closed = False" in stack and "todo = []" in stack
+    assert the_cell("attach", "record.line()").printed.startswith("Attached to process")
+    assert "line 7 in wait_for_more" in the_cell("attach", "add_breakpoint").result
+    assert "closed = False" in the_cell("attach", "session.variables").printed
+    assert "ENDED" in the_cell("attach", "closed = True").result
+    ended = the_cell("attach", "worker.wait()")
+    assert (ended.printed, ended.result) == ("the worker has ended\n\n", "0")
+    assert "safe attached ['locate', " in the_cell("attach", "records()").printed

@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
 
 _WINDOWS = re.compile(r"[A-Za-z]:|\\\\")
 _NAMED = ("source", "module", "modules", "sources")  # what holds objects with a `path`
@@ -69,6 +68,8 @@ class Edge:
 
     def _to_remote(self, path: str) -> str:
         if path.startswith("file:"):
+            from urllib.parse import unquote, urlsplit  # few clients use URIs
+
             path = unquote(urlsplit(path).path)
             # file:///c:/a names c:/a; a path of the process itself keeps its slash.
             path = path[1:] if _is_windows(path[1:]) else path
@@ -79,6 +80,8 @@ class Edge:
         path = self._first(path, (m.to_local(path) for m in longest))
         if not self.uses_uris or not (path.startswith("/") or _is_windows(path)):
             return path
+        from urllib.parse import quote
+
         named = path.replace("\\", "/") if _is_windows(path) else path
         return "file://" + quote(named if named.startswith("/") else "/" + named, safe="/:")
 

@@ -12,17 +12,19 @@ import weakref
 from collections.abc import Callable
 from functools import partial
 from types import CodeType, FrameType, ModuleType
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from nbdebug import errors
 from nbdebug.engine import evaluate, looking, modules, physical
 from nbdebug.engine.evaluate import Frame
-from nbdebug.engine.memory import Place
 from nbdebug.engine.sources import is_class_body
 from nbdebug.engine.store_sites import Kind, has_local
 from nbdebug.engine.value_text import safe_text
 from nbdebug.engine.watch_model import Access
 from nbdebug.engine.watch_values import MISSING, Owner, is_container, is_plain
+
+if TYPE_CHECKING:
+    from nbdebug.engine.memory import Place
 
 _OF_NAMES = frozenset(Access)
 _OF_PARTS = frozenset((Access.CHANGE, Access.DELETE))
@@ -206,11 +208,9 @@ class MemoryTarget(Target):
 
     accesses: frozenset[Access] = frozenset()
 
-    def __init__(self, text: str, place: Place, owner: object = None) -> None:
+    def __init__(self, text: str, place: "Place", owner: Owner | None = None) -> None:
         super().__init__(text)
-        self.place = place
-        if owner is not None:
-            self.owner = Owner(owner)
+        self.place, self.owner = place, owner
 
     def read(self, frame: FrameType | None = None) -> object:
         found = self.place.read()
@@ -280,6 +280,15 @@ def part_of(text: str, owner: object) -> Target:
             except ValueError:
                 pass
     raise errors.NotWatchable(f"`{text}` is neither an attribute nor an item with a plain key.")
+
+
+def sized(target: Target, frame: Frame | None, length: int | None) -> Target:
+    """Return the target, or so many bytes of it. Raises NotWatchable."""
+    if length is None:
+        return target
+    from nbdebug.engine.memory_targets import bytes_of  # loads ctypes: most do without
+
+    return bytes_of(target, frame if isinstance(frame, FrameType) else None, length)
 
 
 def _existing(target: Target, pending: bool) -> Target:

@@ -14,14 +14,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nbdebug import errors
 from nbdebug.engine import conditions
 from nbdebug.engine.attribute_watches import AttributeWatches
 from nbdebug.engine.checks import Hit
 from nbdebug.engine.deferred import Deferred
-from nbdebug.engine.hardware_watches import HardwareWatches
 from nbdebug.engine.locks import locked, new_lock
 from nbdebug.engine.mechanisms import Mechanism, Offer, chosen
 from nbdebug.engine.model import Location
@@ -43,6 +42,9 @@ from nbdebug.engine.watch_model import (
 from nbdebug.engine.watch_sites import SiteTable
 from nbdebug.engine.watch_targets import LocalTarget, NamespaceTarget, Target
 from nbdebug.engine.watch_values import MISSING, is_plain, text_of
+
+if TYPE_CHECKING:
+    from nbdebug.engine.hardware_watches import HardwareWatches
 
 _STACK = 50
 _EVALUATED = "<nbdebug"
@@ -285,8 +287,8 @@ class Watch:
             path,
             line,
             function,
-            threading.current_thread().name,
-            _task_name(),
+            threading.current_thread().name if frame is not None else "",
+            _task_name() if frame is not None else "",
             old_text,
             new_text,
             _kept(old, old_text),
@@ -307,12 +309,13 @@ class Watches:
         self.reports = reports
         self.exact = ExactWatches(monitor_, self.table)
         self.deferred = Deferred(monitor_)
-        self.hardware = HardwareWatches(self.deferred, self.table, user_code.is_user)
         self.attributes = AttributeWatches(self.deferred, reports.notice)
+        self._is_user = user_code.is_user
+        self._hardware: HardwareWatches | None = None
         self.offers: list[Offer] = [
             self.exact.offer,
             self.attributes.offer,
-            self.hardware.offer,
+            lambda target, spec, tell: self.hardware().offer(target, spec, tell),
         ]
         """Better mechanisms than store sites, the best first; each may decline a target."""
         self._ids = ids
@@ -368,11 +371,19 @@ class Watches:
     def accesses(self, target: Target) -> frozenset[Access]:
         """Return what can be told of a target here, by whichever mechanism."""
         found = target.accesses
-        if self.hardware.can_serve(target):
+        if self.hardware().can_serve(target):
             found |= {Access.CHANGE, Access.WRITE, Access.READ}
         if self.attributes.can_serve(target):
             found |= {Access.WRITE, Access.READ}
         return found
+
+    def hardware(self) -> "HardwareWatches":
+        """Return what serves places in memory. What the first call loads, many do without."""
+        if self._hardware is None:
+            from nbdebug.engine.hardware_watches import HardwareWatches
+
+            self._hardware = HardwareWatches(self.deferred, self.table, self._is_user)
+        return self._hardware
 
     def named(self, text: str) -> list[Watch]:
         """Return the watches of what the user wrote, or of the id. Raises UnknownWatch."""
@@ -420,11 +431,18 @@ class Watches:
     def forget_parent(self) -> None:
         """In a forked child: nothing is watched."""
         self._lock = new_lock()
-        self.hardware.forget_parent()
+        if self._hardware is not None:
+            self._hardware.forget_parent()
         self.deferred.due.clear()
         self._all.clear()
         self.table.forget_parent()
         self.exact.close()
+
+    def step_aside(self) -> None:
+        """Record nothing more, after a failure of ours: no event comes any more."""
+        self.exact.close()
+        if self._hardware is not None:
+            self._hardware.close()
 
     def close(self) -> None:
         """End every watch, and give back what they needed."""
