@@ -9,9 +9,10 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 
-from nbdebug.attach import policy
+from nbdebug.attach import errors, policy
 from nbdebug.attach.channel import Hello
 from nbdebug.attach.records import Record
+from nbdebug.dap import messages as m
 from nbdebug.dap.client import DapClient
 from nbdebug.dap.links import Receiver
 from nbdebug.dap.messages import Json
@@ -21,8 +22,7 @@ from nbdebug.engine import forks
 SILENCE_S = 60.0
 """An attacher from which nothing is heard for so long is taken for one that hangs."""
 _ALIVE_S = 10.0
-_RUN_CODE = {"evaluate": "expression", "setVariable": "value", "setExpression": "value"}
-"""Requests that run code of the client's -> the argument that has it."""
+_RUNS_CODE = frozenset({"evaluate", "setVariable", "setExpression", "copyToGlobals", "completions"})
 ALIVE: Json = {"seq": 0, "type": "event", "event": "nbdebug/alive"}
 
 
@@ -56,10 +56,12 @@ class AgentLink:
             receiver.lost(self._why)
 
     def request(self, command: str, arguments: Json) -> Future[Json]:
-        """See Link. What runs code there is audited: a hook that raises forbids it."""
-        if command in _RUN_CODE:
-            text = arguments.get(_RUN_CODE[command])
-            policy.audit("evaluate", self.hello.pid, command=command, text=text)
+        """See Link. What runs code there raises an audit event here, whose hooks may forbid it."""
+        if command in _RUNS_CODE:
+            try:
+                policy.audit("evaluate", self.hello.pid, command=command, arguments=arguments)
+            except Exception as error:
+                return _refused(command, error)
         return self._client.request(command, arguments)
 
     def close(self) -> None:
@@ -82,3 +84,21 @@ class AgentLink:
     def _say_alive(self) -> None:
         while not self._ended.wait(_ALIVE_S):
             self._connection.send(ALIVE)
+
+
+def _refused(command: str, error: Exception) -> Future[Json]:
+    """Return the reply to a request that an audit hook of this process has forbidden."""
+    forbidden = errors.AttachError(f"An audit hook forbids `{command}`: {error}.")
+    future: Future[Json] = Future()
+    future.set_result(
+        {
+            "type": "response",
+            "seq": 1,
+            "request_seq": 1,
+            "success": False,
+            "command": command,
+            "message": m.sendable(str(forbidden)),
+            "body": m.failure_body(command, forbidden),
+        }
+    )
+    return future
