@@ -211,6 +211,24 @@ def test_each_attach_and_detach_is_audited(new_target: NewTarget) -> None:
     )
 
 
+def test_an_audit_hook_may_forbid_an_evaluation(
+    new_target: NewTarget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = new_target("busy")
+    seen: list[tuple[str, int]] = []
+
+    def audit(event: str, pid: int, **facts: object) -> None:
+        seen.append((event, pid))
+        if event == "evaluate":
+            raise RuntimeError("not here")
+
+    with attached(target.pid) as session:
+        monkeypatch.setattr(policy, "audit", audit)
+        with pytest.raises(errors.AttachError, match="not here"):
+            session.ask("evaluate", expression="1")
+    assert seen == [("evaluate", target.pid), ("detach", target.pid)]
+
+
 def test_a_second_attacher_is_refused_and_the_first_goes_on(python314: TargetPython) -> None:
     program = "import sys; from nbdebug.attach import attaching; attaching.attach(int(sys.argv[1]))"
     with told("busy", python314) as target, attached(target.pid) as session:

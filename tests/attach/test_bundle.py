@@ -24,13 +24,24 @@ print(len(modules))
 """
 
 
-def loaded(python: TargetPython, folder: Path, modules: bundle.Modules) -> str:
-    """Load all modules in a new process; return how many they are."""
+ENGINE = (
+    LOADS.partition("for name in")[0]
+    + """
+import_("nbdebug.attach.resident", None, None, ("Resident",)).Resident({"silence_s": 1, "name": "x"})
+print("_ctypes" in sys.modules)
+"""
+)
+
+
+def loaded(
+    python: TargetPython, folder: Path, modules: bundle.Modules, program: str = LOADS
+) -> str:
+    """Load all modules in a new process; return what the program says."""
     (folder / "agent.py").write_text(loader.agent_source())
     (folder / "modules").write_bytes(marshal.dumps(modules, 2))
     files = [str(folder / "agent.py"), str(folder / "modules"), str(bundle.FOLDER)]
     done = subprocess.run(
-        [str(python.path), "-I", "-c", LOADS, *files],
+        [str(python.path), "-I", "-c", program, *files],
         capture_output=True,
         text=True,
         timeout=60,
@@ -49,3 +60,8 @@ def test_every_module_loads_from_its_code(python314: TargetPython, tmp_path: Pat
     modules = bundle.modules_for(MAGIC_NUMBER)
     assert all(isinstance(code, bytes) for is_package, code in modules.values() if not is_package)
     assert loaded(python314, tmp_path, modules) == f"{len(modules)}\n"
+
+
+def test_the_engine_begins_without_ctypes(new_python: TargetPython, tmp_path: Path) -> None:
+    # Its library keeps a descriptor open in some builds, and nothing may be left open.
+    assert loaded(new_python, tmp_path, bundle.modules_for(b""), ENGINE) == "False\n"
