@@ -242,7 +242,7 @@ class LegacyRequest:
             held.call(run, self.at, stack)
             self.memory.write(stack, bytes(8))
             held.call(release, state & 0xFFFFFFFF, stack)
-        self.record.woken.append("a borrowed system call")
+        self.record.woken.append("a system call, which was borrowed")
         self._note(Step.VERIFY, began, stack, 24)
 
     def _has_gil(self, held: Held) -> bool:

@@ -105,7 +105,7 @@ class Record:
         if self.outcome == "failed":
             return f"Not attached to {what}: {self.failure}, after {_ms(self.total_s)}."
         verb = {"looked": "Looked at", "attached": "Attached to"}.get(self.outcome, "Attaching to")
-        details = [self.way, *(f"woken by {one}" for one in self.woken)]
+        details = [self.way, *(f"woken from {one}" for one in self.woken)]
         spent = [f"{name} {_ms(self.phases_s[name])}" for name in PHASES if name in self.phases_s]
         return f"{verb} {what} in {_ms(self.total_s)}: {', '.join([*details, *spent])}."
 

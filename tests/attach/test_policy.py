@@ -128,7 +128,7 @@ def test_a_record_tells_the_user_one_line(new_target: NewTarget, tmp_path: Path)
     asked.record.finish("attached")
     line = asked.record.line()
     assert line.startswith(f"Attached to process {target.pid} in ")
-    assert "safe, woken by sleep" in line or "woken from sleep" in line
+    assert "safe, woken from sleep" in line
     record.fail(errors.ProcessEnded.of(target.pid, phase="hello"))
     assert record.line().startswith(f"Not attached to process {target.pid}: process-ended")
     assert nbdebug.attach.records()[-1] is record
