@@ -27,7 +27,8 @@ print(len(modules))
 ENGINE = (
     LOADS.partition("for name in")[0]
     + """
-import_("nbdebug.attach.resident", None, None, ("Resident",)).Resident({"silence_s": 1, "name": "x"})
+resident = import_("nbdebug.attach.resident", None, None, ("Resident",))
+resident.Resident({"silence_s": 1, "name": "x"})
 print("_ctypes" in sys.modules)
 """
 )
