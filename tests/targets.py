@@ -174,14 +174,16 @@ class Target:
         ``__del__``: then it is asked again.
         """
         deadline = time.monotonic() + LIMIT_S
+        is_ending = False
         while True:
-            if self.process.poll() is None:
+            if self.process.poll() is None and not is_ending:
                 self.process.send_signal(signal.SIGTERM)
             try:
                 output, errors = self.process.communicate(timeout=2)
-            except subprocess.TimeoutExpired:
+            except subprocess.TimeoutExpired as error:
                 if time.monotonic() > deadline:
                     raise
+                is_ending = b"\nended " in (error.stdout or b"")  # it has no handler any more
             else:
                 return self.process.returncode, output, errors
 

@@ -284,7 +284,6 @@ def test_sources_and_modules(here: Kernel) -> None:
         ("restart", {"program": "x.py"}, "not-supported"),
         ("restartFrame", {"frameId": 1}, "not-supported"),
         ("dataBreakpointInfo", {}, "bad-arguments"),
-        ("dataBreakpointInfo", {"name": "x", "asAddress": True}, "no-address-watch"),
         ("nbdebug/nothing", {}, "unknown-command"),
         ("setExceptionBreakpoints", {"filters": ["sometimes"]}, "unknown-filter"),
         ("exceptionInfo", {"threadId": 1}, "no-exception"),

@@ -296,8 +296,16 @@ def test_watches_of_numbers_have_a_history_and_hidden_writes_are_told() -> None:
         "mine.total",
         "limits['day']",
     ]
-    hidden = the_cell("watches", 'vars(mine)["total"] = 0').complained
-    assert "mine.total changed outside watched code between" in hidden
+    hidden = the_cell("watches", 'globals()["rate"] = 0').complained
+    assert "rate changed outside watched code between" in hidden
+
+
+def test_an_element_of_an_array_is_watched_through_its_views() -> None:
+    printed = the_cell("watches", "def normalise(values):").printed
+    assert [re.sub(r" at cell .*", "", line) for line in printed.splitlines()] == [
+        "weights[2] changed: 0.0 -> 1.0",
+        "weights[2] changed: 1.0 -> 0.3333333333333333",
+    ]
 
 
 def test_watches_in_python_have_a_frame_and_may_raise() -> None:

@@ -62,7 +62,7 @@ def attach(
 
     Raises an AttachError: each says what is in the way, and what to do.
     """
-    record = records.begin(pid, "safe")
+    record = records.begin(pid, "safe", timeout_s)
     try:
         link = _Attempt(pid, record, timeout_s, wake, told, legacy).run(silence_s)
     except BaseException as error:
@@ -132,8 +132,11 @@ class _Attempt:
             request = writer.hand_over(self._pid, door.script_path, record=self._record)
             return self._wait_taking_back(door, request, lambda: None, self._timed_out)
         memory = Memory(self._pid)
-        with self._record.phase("locate"):
+        try:
             found = runtime.locate(memory)
+        except errors.NoPermission:
+            raise policy.no_permission(self._pid) from None
+        self._record.spent(found.phases)
         self._record.runtime_found, self._record.cached = found.how, found.cached
         self._record.cache_age_s = found.age_s if found.cached else 0.0
         if self._legacy and found.version < _SAFE:

@@ -173,7 +173,7 @@ class Channel:
         if told.get("protocol") != PROTOCOL:
             spoken = f"it speaks protocol {told.get('protocol')}, and this is {PROTOCOL}"
             raise errors.AgentRefused.of(self._pid, why=spoken)
-        self._send({"answer": self._settings.answer})
+        self._send({"answer": self._settings.answer}, errors.HelloTimeout, limit_s)
         return Hello(
             self._pid,
             str(told.get("version")),
@@ -187,8 +187,10 @@ class Channel:
 
         Raises EngineTimeout, AgentRefused, AgentCrashed.
         """
-        self._send({"command": "engine", **order})
-        told = self._receive(errors.EngineTimeout, limit_s, _GREETING_BYTES)
+        end = monotonic() + limit_s
+        self._send({"command": "engine", **order}, errors.EngineTimeout, limit_s)
+        left_s = max(end - monotonic(), 0.0)
+        told = self._receive(errors.EngineTimeout, left_s, _GREETING_BYTES)
         if not told.get("ready"):
             raise errors.AgentCrashed.of(self._pid, why=told.get("error") or "it says nothing")
         return adopt(self._connection.detach())
@@ -197,10 +199,13 @@ class Channel:
         """End the connection: the agent leaves."""
         self._connection.close()
 
-    def _send(self, message: Message) -> None:
+    def _send(self, message: Message, timeout: type[errors.AttachTimeout], limit_s: float) -> None:
         data = marshal.dumps(message, 2)
         try:
+            self._connection.settimeout(max(limit_s, 0.001))
             self._connection.sendall(len(data).to_bytes(4, "little") + data)
+        except TimeoutError:
+            raise timeout.of(self._pid, limit_s=limit_s) from None
         except OSError as error:
             raise self._gone(error) from None
 

@@ -407,17 +407,11 @@ class NoLegacyWay(AttachError, NotSupported):
     slug = "no-legacy-way"
     id = 371
     sentence = "There is no way into process {pid}, which runs Python {version}: {why}."
-    advice = "Look at it with `--inspect`, or start the program under a newer Python."
-
-
-class DebugpyMissing(AttachError, NotSupported):
-    """3.8 to 3.11 are handed to debugpy, which isn't installed. Facts: version, python."""
-
-    slug = "debugpy-missing"
-    id = 372
-    sentence = "Python {version} of process {pid} needs debugpy, which isn't installed."
-    advice = "Install it: `python -m pip install debugpy`."
-    fix = "Install it: `{python} -m pip install debugpy`."
+    advice = (
+        "Look at it with `--inspect`, or start the program under a newer Python. `python -m "
+        "debugpy --listen 5678 --pid PID` gets into 3.8 and newer by gdb; a program of several "
+        "threads may hang for ever then."
+    )
 
 
 class UnknownVersion(AttachError, NotSupported):

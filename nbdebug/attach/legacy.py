@@ -79,7 +79,7 @@ def inject(
         NoLegacyWay: another version, or machine.
         RemoteDebugDisabled, TargetStopped, TargetZombie, TargetExiting, ProcessEnded, NoPermission:
             as for ``writer.inject``.
-        NoSafeMoment: there is no place for the code.
+        ScriptUnreadable: the target can't read it. NoSafeMoment: there is no place for the code.
     """
     record = record or Record(memory.pid, "legacy")
     pid = memory.pid
@@ -90,6 +90,7 @@ def inject(
     refusal = policy.refusal_of(pid)
     if refusal is not None:
         raise refusal
+    writer.check_script(pid, script)
     try:
         with record.phase("select"):
             if runtime.is_finalizing(memory):
@@ -97,8 +98,12 @@ def inject(
             runtime.main_interpreter(memory)
             at = _place(memory, runtime, len(_code(script)))
         request = LegacyRequest(pid, pid, memory, runtime, record, script, at)
-        with record.phase("write"):
-            request.proceed(may_borrow=wake is Wake.AUTO)
+        try:
+            with record.phase("write"):
+                request.proceed(may_borrow=wake is Wake.AUTO)
+        except errors.AttachTimeout:
+            request.take_back()
+            raise
     except errors.NoPermission:
         raise policy.no_permission(pid) from None
     except (Unreadable, struct.error) as error:

@@ -11,7 +11,7 @@ import os
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from types import ModuleType
@@ -22,6 +22,7 @@ from . import errors
 
 PHASES = tuple(errors.TIMEOUTS)
 KEPT = 1000
+_NEVER_WAIT = ("locate", "offsets", "select", "write")
 
 
 @dataclass(slots=True)
@@ -43,15 +44,44 @@ class Record:
     outcome: str = "under way"  # then "attached", "looked", "failed"
     failure: str = ""  # the slug of the error
     message: str = ""  # its sentence
+    limit_s: float | None = None  # for the whole attempt; None is no limit
+    _ends: float | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.limit_s is not None:
+            self._ends = time.monotonic() + self.limit_s
+
+    @property
+    def remaining_s(self) -> float | None:
+        """What is left of the attempt's time; None if it has no limit."""
+        return None if self._ends is None else max(0.0, self._ends - time.monotonic())
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Add the time of a block to a phase."""
+        """Add the time of a block to a phase.
+
+        Raises:
+            AttachTimeout: of a phase that doesn't wait by itself, if the attempt's time is over.
+        """
         began = time.perf_counter()
         try:
             yield
         finally:
             self.phases_s[name] = self.phases_s.get(name, 0.0) + time.perf_counter() - began
+        if name in _NEVER_WAIT and self.remaining_s == 0:
+            raise errors.TIMEOUTS[name].of(self.pid, limit_s=self.limit_s)
+
+    def spent(self, phases: Mapping[str, float]) -> None:
+        """Add the times of phases that were measured elsewhere.
+
+        Raises:
+            AttachTimeout: of the longest of them, if the attempt's time is over.
+        """
+        for name, seconds in phases.items():
+            self.phases_s[name] = self.phases_s.get(name, 0.0) + seconds
+        if self.remaining_s == 0:
+            longest = max(phases, key=phases.__getitem__)
+            raise errors.TIMEOUTS[longest].of(self.pid, limit_s=self.limit_s)
 
     @property
     def total_s(self) -> float:
@@ -60,7 +90,8 @@ class Record:
     def finish(self, outcome: str) -> None:
         """End the record well, and write it to the log."""
         self.outcome = outcome
-        write_log(asdict(self) | {"event": "record"})
+        told = {name: value for name, value in asdict(self).items() if name[0] != "_"}
+        write_log(told | {"event": "record"})
 
     def fail(self, error: BaseException) -> None:
         """End the record with what went wrong, and write it to the log."""
@@ -83,11 +114,16 @@ _records: deque[Record] = deque(maxlen=KEPT)
 _log_path: str | None = None
 
 
-def begin(pid: int, way: str) -> Record:
+def begin(pid: int, way: str, limit_s: float | None = None) -> Record:
     """Return a new record, kept from now on; ``finish`` or ``fail`` must end it."""
-    record = Record(pid, way)
+    record = Record(pid, way, limit_s=limit_s)
     _records.append(record)
     return record
+
+
+def latest() -> Record:
+    """Return the record of the latest attempt."""
+    return _records[-1]
 
 
 class _Records(ModuleType):

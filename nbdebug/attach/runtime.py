@@ -202,7 +202,7 @@ def _search(memory: Memory) -> tuple[int, How, Mapping]:
     pid = memory.pid
     found = mappings(pid)
     modules = _candidates(pid, found)
-    memory.read(found[0].start, 8) if found else None  # says at once if it isn't allowed
+    _ask_permission(memory, found)
     for by in (_by_section, _by_symbol):
         for mapping in modules:
             address = by(memory, mapping)
@@ -214,6 +214,15 @@ def _search(memory: Memory) -> tuple[int, How, Mapping]:
         if address is not None:
             return address, "cookie", mapping
     raise errors.NotPython.of(pid, command=_command(pid))
+
+
+def _ask_permission(memory: Memory, found: list[Mapping]) -> None:
+    """Read something, which says at once if it isn't allowed. Raises NoPermission."""
+    try:
+        if found:
+            memory.read(found[0].start, 8)
+    except Unreadable:
+        pass  # it is allowed, and this page has no content
 
 
 def _candidates(pid: int, found: list[Mapping]) -> list[Mapping]:

@@ -92,7 +92,7 @@ class Tasks:
         if not self._at:
             return []
         found = []
-        for task, thread, running in self._addresses():
+        for task, thread, running in self._reachable():
             try:
                 found.append(self._task(task, thread, task == running))
             except Unreadable:  # it has ended meanwhile
@@ -121,6 +121,13 @@ class Tasks:
                 if _makes_sense(found):
                     return found
         return {}
+
+    def _reachable(self) -> Iterator[tuple[int, int, int]]:
+        """Yield as `_addresses`, as far as it can be followed: threads may end meanwhile."""
+        try:
+            yield from self._addresses()
+        except Unreadable:
+            return
 
     def _addresses(self) -> Iterator[tuple[int, int, int]]:
         """Yield (task, thread, the task that the thread runs)."""

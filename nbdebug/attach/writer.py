@@ -10,6 +10,7 @@ Source: PEP 768; CPython's Python/ceval_gil.c, Include/internal/pycore_ceval.h.
 
 import enum
 import os
+import stat
 import struct
 import sys
 import time
@@ -92,16 +93,21 @@ def inject(
         PythonTooOld, RemoteDebugDisabled, NoPermission: there is no way in.
         TargetStopped, TargetTraced, TargetZombie, TargetExiting, TargetStarting, ProcessEnded:
             not as it is now.
-        BadScriptPath, RequestPending: this script, or now, isn't possible.
+        BadScriptPath, ScriptUnreadable, RequestPending: this script, or now, isn't possible.
         WriteFailed: what is there isn't what was written; it has been put back.
+        SelectTimeout, WriteTimeout: the record's time is over; nothing is left there.
     """
     record = record or Record(memory.pid, "safe")
     check_state(memory.pid)
     try:
         with record.phase("select"):
             written = _Written.select(memory, runtime, script, before)
-        with record.phase("write"):
-            written.write(before)
+        try:
+            with record.phase("write"):
+                written.write(before)
+        except errors.AttachTimeout:
+            written.take_back()
+            raise
     except errors.ProcessEnded:
         raise errors.ProcessEnded.of(memory.pid, phase="write") from None
     except errors.NoPermission:
@@ -152,6 +158,32 @@ def check_state(pid: int) -> None:
         raise traced(pid)
     if state == "T":
         raise errors.TargetStopped.of(pid)
+
+
+def check_script(pid: int, script: str) -> None:
+    """Raise ScriptUnreadable if the process can't read the script, as far as can be seen.
+
+    The interpreter there would only write a traceback to the program's standard error.
+    """
+    try:
+        seen = os.stat(f"/proc/{pid}/root{script}")
+        folder = os.stat(f"/proc/{pid}/root{os.path.dirname(script)}")
+        uid = int(_fields(Path(f"/proc/{pid}/status").read_text())["Uid"].split()[1])
+    except ValueError:
+        raise errors.ScriptUnreadable.of(pid, path=repr(script), why="it has a NUL") from None
+    except (FileNotFoundError, NotADirectoryError):
+        check_alive(pid, "select")
+        why = "there is no such file where the process looks"
+        raise errors.ScriptUnreadable.of(pid, path=script, why=why) from None
+    except OSError:
+        return  # not to be seen from here
+    if not stat.S_ISREG(seen.st_mode):
+        raise errors.ScriptUnreadable.of(pid, path=script, why="it isn't a file")
+    may_read = seen.st_mode & (stat.S_IRUSR if seen.st_uid == uid else stat.S_IROTH)
+    may_enter = folder.st_mode & (stat.S_IXUSR if folder.st_uid == uid else stat.S_IXOTH)
+    if uid and not (may_read and may_enter):
+        why = f"it isn't readable for {policy.name_of(uid)}"
+        raise errors.ScriptUnreadable.of(pid, path=script, why=why)
 
 
 def _fields(status: str) -> dict[str, str]:
@@ -217,8 +249,7 @@ class _Written:
         if len(path) > there.script_path_size:
             limit = there.script_path_size - 1
             raise errors.BadScriptPath.of(pid, size=len(path) - 1, limit=limit)
-        if b"\0" in path[:-1]:
-            raise errors.ScriptUnreadable.of(pid, path=repr(script), why="it has a NUL in its name")
+        check_script(pid, script)
         pending = memory.int32(there.pending)
         if pending == 1:
             raise errors.RequestPending.of(pid)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from nbdebug import errors
 from nbdebug.dap import sessions
 from nbdebug.dap.links import SocketLink
-from nbdebug.dap.messages import Json
+from nbdebug.dap.messages import Json, without_nones
 from nbdebug.dap.points import RemoteBreakpoints
 from nbdebug.dap.remote import RemoteSession
 from nbdebug.dap.worker import Worker
@@ -70,8 +70,8 @@ def _attach(parent: RemoteSession, told: Json, filters: Filters) -> None:
         link, kind="child", name=os.path.basename(str(told.get("name"))), pid=told.get("pid")
     )
     child.parent = parent
-    token = {"token": told["token"]} if told.get("token") else {}
-    child.begin(subProcess=True, **token)
+    settings = {**parent.settings, "token": told.get("token"), "stopOnEntry": None}
+    child.begin(**without_nones(settings))
     if not parent.has_ended:
         breakpoints = RemoteBreakpoints(child)
         for info in RemoteBreakpoints(parent).infos():

@@ -264,7 +264,12 @@ def launch(
 
 def _set(launched: Launched, before: Before, limit_s: float) -> None:
     session = launched.session
-    session.begin(limit_s, stopOnEntry=before.stop_on_entry, subProcess=before.follows_children)
+    session.begin(
+        limit_s,
+        stopOnEntry=before.stop_on_entry,
+        subProcess=before.follows_children,
+        **_settings_here(),
+    )
     breakpoints, watches = RemoteBreakpoints(session), RemoteWatches(session)
     for spec in before.breakpoints:
         breakpoints.add(spec)
@@ -315,6 +320,25 @@ def breakpoints_here() -> tuple[BreakpointSpec, ...]:
         for info in engine.breakpoints.infos()
         if info.enabled and _is_in_file(info.spec.target, engine.sources.is_cell)
     )
+
+
+def _settings_here() -> Json:
+    """Return what the notebook's user has configured, as arguments of `attach`."""
+    kernel = listening.shared()
+    if kernel is None:
+        return {}
+    engine = kernel.engine
+    rules = [
+        {"include": rule.include, "path": rule.path, "module": rule.module}
+        for rule in engine.user_code.rules
+    ]
+    stops_at_errors = engine.breakpoints.reports.stop_on_condition_error
+    return {
+        "justMyCode": engine.user_code.just_my_code,
+        "rules": rules,
+        "stopOtherThreads": engine.stops.stop_other_threads,
+        "conditionErrors": "stop" if stops_at_errors else "output",
+    }
 
 
 def _is_in_file(target: Target, is_cell: Callable[[str], bool]) -> bool:

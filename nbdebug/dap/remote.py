@@ -55,6 +55,8 @@ class RemoteSession:
         """Shows what breakpoints and watches log there, where its owner does that itself."""
         self.tells_end: Callable[[bool], None] | None = None
         """Called at its end, with whether it was current, where its owner tells of that itself."""
+        self.settings: Json = {}
+        """What it was attached with."""
         self.capabilities: Json = {}
         self.stops: dict[int, Json] = {}
         """The bodies of the `stopped` events of the threads that are stopped, the last one last."""
@@ -63,7 +65,7 @@ class RemoteSession:
         """Called by `close`, before the link is closed: what else belongs to the session ends."""
         self._may_configure = threading.Event()
         self._why_ended: str | None = None
-        self._is_closing = False
+        self._is_closing = self._is_leaving = False
         self._link = link
         self._receivers: list[Receiver] = []
         self._lock = new_lock()  # held for moments: guards the stops and who is told; calls nothing
@@ -73,6 +75,7 @@ class RemoteSession:
 
     def begin(self, limit_s: float = LIMIT_S, **arguments: Any) -> None:
         """Initialize and attach, with these arguments. Raises what that is answered with."""
+        self.settings = arguments
         found = self.ask("initialize", limit_s, clientID=CLIENT_ID, adapterID="nbdebug")
         self.capabilities = found
         attached = self.request("attach", arguments)
@@ -85,6 +88,7 @@ class RemoteSession:
 
     def request(self, command: str, arguments: Json) -> Future[Json]:
         """Send a request and don't wait; return what becomes its whole reply."""
+        self._is_leaving = self._is_leaving or command == "disconnect"
         before = self.stops.get(arguments.get("threadId", 0)) if command in _MOVES else None
         answer = self._link.request(command, arguments)
         if before is not None:
@@ -188,9 +192,8 @@ class RemoteSession:
         """See Receiver."""
         hold(self._lock, lambda: self._note(name, body))
         self._tell(lambda receiver: receiver.event(name, body))
-        if name == "terminated":
-            if not self._is_closing:  # some wait for it before they end the connection
-                self._link.request("disconnect", {})
+        if name == "terminated" and not self._is_leaving:
+            self._link.request("disconnect", {})  # some wait for it before they go
             self.lost("Its debugging has ended.")
 
     def printed(self, text: str) -> None:

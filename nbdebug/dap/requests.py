@@ -16,7 +16,6 @@ from nbdebug.dap.messages import Json
 from nbdebug.dap.paths import Edge, Mapping
 from nbdebug.engine import modules as loaded_modules
 from nbdebug.engine.evaluate import is_place
-from nbdebug.engine.memory_targets import at_address
 from nbdebug.engine.model import BreakpointInfo, ExceptionFilter, Granularity, StepKind
 from nbdebug.engine.usercode import Rule
 from nbdebug.engine.watch_model import Access, WatchSpec
@@ -118,6 +117,8 @@ def data_breakpoint_info(session: "Session", arguments: a.DataBreakpointInfoArgu
     name, length = arguments.name, arguments.bytes
     try:
         if arguments.as_address:
+            from nbdebug.engine.memory_targets import at_address  # loads ctypes: most do without
+
             target = at_address(name, 1 if length is None else length)
         else:
             reference, frame_id = arguments.variables_reference, arguments.frame_id

@@ -23,10 +23,9 @@ from nbdebug.dap.worker import Worker
 from nbdebug.engine.engine import Engine
 from nbdebug.engine.evaluate import NamespaceFrame
 from nbdebug.engine.locks import hold, new_lock
-from nbdebug.engine.memory_targets import sized
 from nbdebug.engine.model import BreakpointInfo, Limits, Location, Stop
 from nbdebug.engine.watch_model import WatchInfo
-from nbdebug.engine.watch_targets import Target, resolve
+from nbdebug.engine.watch_targets import Target, resolve, sized
 
 _REMEMBERED_TARGETS = 100
 

@@ -139,6 +139,8 @@ says_no(Site *site, PyObject *state, PyObject *old, PyObject *new)
     if (wanted != 0)
         return 0;
     PyObject **slot = (PyObject **)((char *)state + value_offset);
+    if (*slot != old)
+        return 0; /* another thread has seen a later value */
     Py_XSETREF(*slot, Py_NewRef(new));
     return 1;
 }
@@ -151,15 +153,14 @@ check(Site *site)
         return 0;
     Py_INCREF(site);
     int answer = 0;
+    PyObject *old = Py_XNewRef(*(PyObject **)((char *)state + value_offset));
     PyObject *new = read_value(site);
-    if (new != NULL) {
-        PyObject *old = Py_XNewRef(*(PyObject **)((char *)state + value_offset));
+    if (new != NULL)
         answer = says_no(site, state, old, new);
-        Py_XDECREF(old);
-        Py_DECREF(new);
-    }
     else
         PyErr_Clear(); /* it isn't there: Python says so */
+    Py_XDECREF(old);
+    Py_XDECREF(new);
     Py_DECREF(site);
     Py_DECREF(state);
     return answer;

@@ -24,19 +24,22 @@ class Deferred:
     """Calls that wait for the next instruction of a frame."""
 
     def __init__(self, monitor_: Monitor) -> None:
-        self.due: dict[int, tuple[FrameType, tuple[Told, ...]]] = {}
+        self.due: dict[int, tuple[FrameType, tuple[Told, ...], bool]] = {}
         """By thread; empty but for moments."""
         self._monitor = monitor_
 
-    def ask(self, ident: int, frame: FrameType, call: Told) -> None:
+    def ask(self, ident: int, frame: FrameType, call: Told, *, is_at_event: bool = False) -> None:
         """Have ``call`` called at the next instruction that the thread runs in ``frame``.
 
-        What waited for another frame of the thread is dropped: it was left without an instruction.
+        ``is_at_event``: the callback of such an instruction has just begun, and will. What waited
+        for another frame of the thread is dropped: it was left without an instruction.
         """
-        waits = self.due.get(ident)
-        calls = waits[1] if waits is not None and waits[0] is frame else ()
-        self.due[ident] = frame, (*calls, call) if call not in calls else calls
-        if not calls:
+        known, calls, is_armed = self.due.get(ident, (None, (), False))
+        if known is not frame:
+            calls, is_armed = (), False
+        is_armed = is_armed or not is_at_event
+        self.due[ident] = frame, (*calls, call) if call not in calls else calls, is_armed
+        if is_armed and not calls:
             self._monitor.arm(frame.f_code, PURPOSE, monitor.INSTRUCTION)
 
     def at_event(self, frame: FrameType) -> Hit | None:
@@ -46,11 +49,8 @@ class Deferred:
         if waits is None or waits[0] is not frame:
             return None
         self.due.pop(ident, None)
-        self._monitor.disarm(frame.f_code, PURPOSE)
-        hits = [call(frame) for call in waits[1]]
+        _, calls, is_armed = waits
+        if is_armed:
+            self._monitor.disarm(frame.f_code, PURPOSE)
+        hits = [call(frame) for call in calls]
         return joined_hit([hit for hit in hits if hit is not None])
-
-    def clear(self) -> None:
-        """Call nothing that waits."""
-        self.due.clear()
-        self._monitor.disarm_all(PURPOSE)

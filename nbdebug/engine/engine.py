@@ -118,7 +118,9 @@ class Engine:
         self._has_failed = False
 
     def start(self) -> None:
-        """Begin to listen to the interpreter. Raises NoToolId, EngineInUse."""
+        """Begin to listen to the interpreter, if it doesn't yet. Raises NoToolId, EngineInUse."""
+        if self.is_started:
+            return
         if any(engine is not self and engine.is_started for engine in _followed):
             raise errors.EngineInUse("nbdebug already debugs this process.")
         self._monitor.start(self._tracer.callbacks())
@@ -195,6 +197,8 @@ class Engine:
         details = traceback.format_exc()
         with contextlib.suppress(Exception):
             self._monitor.stop()
+        with contextlib.suppress(Exception):
+            self.watches.step_aside()
         with contextlib.suppress(Exception):
             text = "nbdebug failed and has turned itself off; your program goes on."
             self._host.output(f"{text}\n{details}", "important", None)

@@ -16,12 +16,13 @@ from typing import Any
 
 from nbdebug.engine.watch_conditions import Test
 
+# The value last known is read first, and changed only if no other thread has: its value is later.
 _READ = """
+    old = state.value
     try:
         new = {read}
     except Exception:
         return careful(depth + 1)
-    old = state.value
 """
 _OF_PLACE = f"def check(depth):{_READ}"
 _OF_LOCAL = f"""def check(depth):
@@ -40,6 +41,8 @@ _DECIDE = """
     if watch.is_careful or not (
         cls is int or cls is float or cls is str or cls is bool or new is None
     ):
+        return careful(depth + 1)
+    if state.value is not old:
         return careful(depth + 1)
     state.value = new
     if type(old) is cls:
@@ -64,8 +67,8 @@ def on_instruction(code, offset):
     if code is hot and offset == at and not (steps or asked or due or watch.is_careful):
         try:
 {begin}
-            new = {read}
             old = state.value
+            new = {read}
             if new is old:
                 return None
             cls = type(new)
@@ -75,8 +78,9 @@ def on_instruction(code, offset):
                 if (
 {unwanted}
                 ):
-                    state.value = new
-                    return None
+                    if state.value is old:
+                        state.value = new
+                        return None
         except Exception:  # it isn't there, or the condition raised: found anew, and told
             pass
         except BaseException as error:

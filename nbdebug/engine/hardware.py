@@ -254,8 +254,11 @@ class HardwareWatch:
             for event in own:
                 event.switch(on=True)
 
-    def look(self) -> Look:
-        """Return what has happened since the last look; the place is followed where it moves."""
+    def look(self, follow: bool = True) -> Look:
+        """Return what has happened since the last look; the place is followed where it moves.
+
+        Without ``follow`` threads that have begun aren't looked for, which takes longest.
+        """
         hits, lost = self._take()
         old, new, span = self._value, self._read(), self._place.span()
         self._value = old if new is None else new
@@ -264,7 +267,7 @@ class HardwareWatch:
             return Look(hits, lost, old, None)
         if span != self._span:
             self._move(span)
-        else:
+        elif follow:
             self.follow()
         return Look(hits, lost, old, new)
 

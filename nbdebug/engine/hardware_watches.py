@@ -40,6 +40,7 @@ from nbdebug.engine.watch_values import MISSING, is_container, is_same, remember
 _PASSES: Final = 1000
 """So often a statement is asked whether it has hit, before it is asked no more."""
 _ENGINE: Final = OWN_FOLDER + "engine"
+_CALLBACK: Final = "on_instruction"
 _BEGINS_THREADS: Final = "_bootstrap_inner"
 _MOVING = (list, bytearray)
 
@@ -127,6 +128,10 @@ class HardwareWatches:
     def forget_parent(self) -> None:
         """In a forked child: the parent's watches aren't its own."""
         self._lock = new_lock()
+        self.close()
+
+    def close(self) -> None:
+        """Give everything back at once."""
         for one in self._open:
             one.close()
         self._open = []
@@ -162,8 +167,12 @@ class HardwareWatches:
             self._is_noticing = False
 
     def _ask(self, ident: int, frame: FrameType | None) -> None:
+        is_at_event = frame is not None and _is_callback(frame)
         while frame is not None and is_own(frame):
             frame = frame.f_back
+        if is_at_event and frame is not None:
+            self._deferred.ask(ident, frame, self._tell_now, is_at_event=True)
+            return
         nearest = frame
         while nearest is not None and not self._is_user(nearest):
             nearest = nearest.f_back
@@ -171,8 +180,14 @@ class HardwareWatches:
         if frame is not None:
             self._deferred.ask(ident, frame, self._tell_late)
 
+    def _tell_now(self, frame: FrameType) -> Hit | None:
+        return self._tell(frame, is_late=False)
+
     def _tell_late(self, frame: FrameType) -> Hit | None:
-        told = [one.told(frame, frame.f_lineno or 0, late=True) for one in self._open]
+        return self._tell(frame, is_late=True)
+
+    def _tell(self, frame: FrameType, is_late: bool) -> Hit | None:
+        told = [one.told(frame, frame.f_lineno or 0, is_late=is_late) for one in self._open]
         return joined_hit([hit for hit in told if hit is not None])
 
 
@@ -289,7 +304,7 @@ class MemoryWatch:
 
     def look(self) -> tuple[object, object] | None:
         """Compare now; return the value last known and the one that is there, if they differ."""
-        found = self._all.hold(self._taken)
+        found = self._all.hold(lambda: self._taken(follow=True))
         if not found.is_changed:
             return None
         if found.place is None:
@@ -297,9 +312,9 @@ class MemoryWatch:
         self._tell(None, 0, found.kind, found.before, found.value, found.place)
         return None
 
-    def told(self, frame: FrameType, line: int, *, late: bool = False) -> Hit | None:
+    def told(self, frame: FrameType, line: int, *, is_late: bool = False) -> Hit | None:
         """Tell of what has been hit; ``line`` is where no stack says better."""
-        if late:
+        if is_late:
             self._ask_again()
         found = self._all.hold(self._taken)
         if found.is_changed:
@@ -370,13 +385,13 @@ class MemoryWatch:
             self._passes.clear()
             self._table.enable_again(self)
 
-    def _taken(self) -> "_Found":
+    def _taken(self, follow: bool = False) -> "_Found":
         """Return the value known before, the one now, and the hits between; they are forgotten."""
         self._all.gather()
         hits: tuple[MemoryHit, ...] = ()
-        moves = self._guard.look().hits if self._guard is not None else ()
+        moves = self._guard.look(follow).hits if self._guard is not None else ()
         if self._hardware is not None:
-            look = self._hardware.look()
+            look = self._hardware.look(follow)
             hits = look.hits
             if look.new is None:
                 self.close()
@@ -478,6 +493,12 @@ def _holds_more(target: Target) -> bool:
 
 def _innermost(stack: Stack) -> CodePlace | None:
     return stack[0] if stack else None
+
+
+def _is_callback(frame: FrameType) -> bool:
+    """True for the INSTRUCTION callback, which runs what waits for its frame before all else."""
+    code = frame.f_code
+    return code.co_name == _CALLBACK and code.co_filename.startswith(_ENGINE)
 
 
 def _is_ours(stack: Stack) -> bool:

@@ -18,7 +18,6 @@ from nbdebug.engine import evaluate, failures, looking
 from nbdebug.engine.bounded import Bounded
 from nbdebug.engine.evaluate import Frame, FrameWith
 from nbdebug.engine.failures import NAME, Failure, Place
-from nbdebug.engine.memory_targets import sized
 from nbdebug.engine.model import (
     BreakMode,
     ExceptionDetails,
@@ -36,7 +35,7 @@ from nbdebug.engine.stops import Stops
 from nbdebug.engine.threads import Threads, top_frame
 from nbdebug.engine.usercode import UserCode
 from nbdebug.engine.variables import VariableStore
-from nbdebug.engine.watch_targets import Target, resolve
+from nbdebug.engine.watch_targets import Target, resolve, sized
 
 _LOOK_LIMIT_S = 5.0
 _LONG = 10_000  # items or characters

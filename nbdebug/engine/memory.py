@@ -2,7 +2,7 @@
 
 Owns the finding and the reading; must not know how a change is noticed. A place is found anew at
 each look, since lists and arrays move when they grow: memory that was freed is never read. What can
-be referred to weakly is; a list, a bytearray and the like can't be, and are kept alive.
+be referred to weakly is; a list or bytearray can't be, and is kept alive unless a `Holder` does it.
 
 Threads: any that holds the GIL. Source: Include/cpython/listobject.h, PEP 3118.
 """
@@ -13,7 +13,7 @@ import sys
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, Protocol
 
 from nbdebug import errors
 from nbdebug.engine import libraries, physical
@@ -60,6 +60,11 @@ class Span:
     length: int
 
 
+Holder = Callable[[], Any]
+"""Returns the owner of a place, None once it is gone: for owners that can't be referred to weakly.
+"""
+
+
 class Place(Protocol):
     """Something that lies in memory, as long as it is there."""
 
@@ -103,8 +108,14 @@ class BufferItems:
     Raises NotSupported, or IndexError as the buffer's own indexing would.
     """
 
-    def __init__(self, owner: object, start: int | tuple[int, ...], count: int = 1) -> None:
-        self._owner = _weakly(owner)
+    def __init__(
+        self,
+        owner: object,
+        start: int | tuple[int, ...],
+        count: int = 1,
+        holder: Holder | None = None,
+    ) -> None:
+        self._owner = holder or _weakly(owner)
         self._start = start if isinstance(start, tuple) else (start,)
         self._count = count
         self._span_in(buffer_of(owner))
@@ -148,8 +159,10 @@ class BufferItems:
 class BufferBytes:
     """Bytes of a buffer, by their offset. Raises NotSupported."""
 
-    def __init__(self, owner: object, offset: int, length: int) -> None:
-        self._owner = _weakly(owner)
+    def __init__(
+        self, owner: object, offset: int, length: int, holder: Holder | None = None
+    ) -> None:
+        self._owner = holder or _weakly(owner)
         self._offset, self._length = offset, length
         self._span_in(buffer_of(owner))
 
@@ -186,28 +199,32 @@ class ListSlot:
     Raises NotSupported where this interpreter lays its lists out in another way.
     """
 
-    def __init__(self, owner: list[Any], index: int) -> None:
+    def __init__(self, owner: list[Any], index: int, holder: Holder | None = None) -> None:
         if not isinstance(owner, list):
             raise errors.NotSupported(f"A {physical.name_of(type(owner))} isn't a list.")
-        self._owner = owner
+        self._owner = holder or _weakly(owner)
         self._index = index
         owner[index]  # raises IndexError
         if self.read() != id(owner[index]).to_bytes(_POINTER, sys.byteorder):
             raise errors.NotSupported("This Python lays its lists out in a way that isn't known.")
 
     def span(self) -> Span | None:
-        """Return where the slot is now; None if the list has become shorter."""
-        size = list.__len__(self._owner)
+        """Return where the slot is now; None if the list is gone, or has become shorter."""
+        owner = self._owner()
+        if owner is None:
+            return None
+        size = list.__len__(owner)
         place = self._index + size if self._index < 0 else self._index
         if not 0 <= place < size:
             return None
-        items = ctypes.c_void_p.from_address(id(self._owner) + _OB_ITEM).value
+        items = ctypes.c_void_p.from_address(id(owner) + _OB_ITEM).value
         return None if items is None else Span(items + place * _POINTER, _POINTER)
 
     def read(self) -> bytes | None:
         """Return the address of the object in the slot, as bytes."""
+        owner = self._owner()  # held while it is read
         span = self.span()
-        return None if span is None else ctypes.string_at(*_pair(span))
+        return None if owner is None or span is None else ctypes.string_at(*_pair(span))
 
 
 class ItemsPointer:
@@ -216,8 +233,8 @@ class ItemsPointer:
     Raises NotSupported where this interpreter lays them out in another way.
     """
 
-    def __init__(self, owner: Any) -> None:
-        self._owner = owner
+    def __init__(self, owner: Any, holder: Holder | None = None) -> None:
+        self._owner = holder or _weakly(owner)
         items = ListSlot(owner, 0).span() if isinstance(owner, list) else None
         address = items.address if items is not None else buffer_of(owner).address
         size = (list if isinstance(owner, list) else bytearray).__basicsize__ // _POINTER
@@ -226,15 +243,18 @@ class ItemsPointer:
         found = [i for i in range(size) if words[i] == address]
         if not found:
             raise errors.NotSupported("This Python lays its lists out in a way that isn't known.")
-        self._span = Span(id(owner) + found[-1] * _POINTER, _POINTER)
+        self._offset = found[-1] * _POINTER
 
     def span(self) -> Span | None:
-        """Return where the pointer is: always there, as the owner is kept alive."""
-        return self._span
+        """Return where the pointer is; None if the owner is gone."""
+        owner = self._owner()
+        return None if owner is None else Span(id(owner) + self._offset, _POINTER)
 
     def read(self) -> bytes | None:
         """Return the pointer."""
-        return ctypes.string_at(*_pair(self._span))
+        owner = self._owner()  # held while it is read
+        span = self.span()
+        return None if owner is None or span is None else ctypes.string_at(*_pair(span))
 
 
 class RawPlace:
@@ -257,37 +277,6 @@ class RawPlace:
         except (OSError, OverflowError, ValueError):
             return None
         return found if len(found) == self._span.length else None
-
-
-class BufferCompare:
-    """Notices that one element of a buffer has changed, by comparing: for LINE events.
-
-    Sees no write of an equal value, and of several writes between two looks only the last. A look
-    is an indexing of a memoryview, made anew each time: one that is kept would forbid the owner to
-    grow.
-    """
-
-    def __init__(self, owner: object, index: int | tuple[int, ...]) -> None:
-        self._owner, self._index = _weakly(owner), index
-        try:
-            self.value: Any = memoryview(cast(Any, owner))[cast(int, index)]
-        except (TypeError, ValueError, NotImplementedError) as error:
-            name = physical.name_of(type(owner))
-            raise errors.NotSupported(f"This {name} can't be compared: {error}.") from error
-        self.is_gone = False
-
-    def changed(self) -> tuple[Any, Any] | None:
-        """Return (old, new) if it has changed since the last look. Raises nothing."""
-        try:
-            new = memoryview(self._owner())[self._index]
-        except Exception:  # gone, or shorter than the index
-            self.is_gone = True
-            return None
-        old = self.value
-        if new == old or (new != new and old != old):  # noqa: PLR0124 - a NaN equals nothing
-            return None
-        self.value = new
-        return old, new
 
 
 def _with_buffer(value: object) -> object:

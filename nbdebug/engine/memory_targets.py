@@ -5,59 +5,46 @@ is resolved: on a thread that holds the objects still.
 """
 
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from nbdebug import errors
-from nbdebug.engine import libraries, physical
-from nbdebug.engine.evaluate import Frame
+from nbdebug.engine import hardware, libraries, memory, physical
 from nbdebug.engine.libraries import Kind
 from nbdebug.engine.watch_targets import ItemTarget, MemoryTarget, Target
-from nbdebug.engine.watch_values import MISSING
-
-if TYPE_CHECKING:
-    from nbdebug.engine import memory
+from nbdebug.engine.watch_values import MISSING, Owner
 
 _MOVING: Final = (list, bytearray)
-_PROCESSOR_BYTES: Final = 8 * 4  # of the slots that `hardware` has
+_PROCESSOR_BYTES: Final = 8 * hardware.SLOTS
 
 
-def place_of(target: Target) -> "memory.Place":
+def place_of(target: Target) -> memory.Place:
     """Return where in memory a target lies. Raises NotSupported with the reason."""
-    from nbdebug.engine import memory
-
     if isinstance(target, MemoryTarget):
         return target.place
     owner = target.owner.get() if target.owner is not None else None
-    if not isinstance(target, ItemTarget) or owner is None:
+    if not isinstance(target, ItemTarget) or target.owner is None or owner is None:
         raise errors.NotSupported(f"`{target.text}` is no element of a list, array or buffer.")
     start, count = _indices(target)
     try:
         if type(owner) is list:
             if count != 1:
                 raise errors.NotSupported("A slice of a list isn't one place in memory.")
-            return memory.ListSlot(owner, start[0])
+            return memory.ListSlot(owner, start[0], target.owner.get)
         if libraries.kind_of(type(owner)) is Kind.ARRAY and owner.dtype.hasobject:
             raise errors.NotSupported("An array of objects is watched by its content.")
-        return memory.BufferItems(owner, start, count)
+        return memory.BufferItems(owner, start, count, target.owner.get)
     except IndexError as error:
         raise errors.NotSupported(f"`{target.text}` isn't there: {error}.") from error
 
 
-def guard_of(target: Target) -> "memory.Place | None":
+def guard_of(target: Target) -> memory.Place | None:
     """Return where a list or bytearray says where its items are: it moves when it grows."""
-    from nbdebug.engine import memory
-
     owner = target.owner.get() if target.owner is not None else None
-    if not isinstance(target, ItemTarget) or not physical.is_a(owner, *_MOVING):
+    if target.owner is None or not isinstance(target, ItemTarget):
         return None
-    return memory.ItemsPointer(owner)
-
-
-def sized(target: Target, frame: Frame | None, length: int | None) -> Target:
-    """Return the target, or so many bytes of it. Raises NotWatchable."""
-    if length is None:
-        return target
-    return bytes_of(target, frame if isinstance(frame, FrameType) else None, length)
+    if not physical.is_a(owner, *_MOVING):
+        return None
+    return memory.ItemsPointer(owner, target.owner.get)
 
 
 def bytes_of(target: Target, frame: FrameType | None, length: int) -> Target:
@@ -66,8 +53,6 @@ def bytes_of(target: Target, frame: FrameType | None, length: int) -> Target:
     Where the processor can't watch them it is a part of the buffer, by its content. Raises
     NotWatchable.
     """
-    from nbdebug.engine import hardware, memory
-
     text = f"{length} bytes of {target.text}"
     try:
         if length < 1:
@@ -81,9 +66,11 @@ def bytes_of(target: Target, frame: FrameType | None, length: int) -> Target:
             owner, offset = target.read(frame), 0
         if owner is MISSING:
             raise errors.NotSupported(f"`{target.text}` has no value.")
-        place = memory.BufferBytes(owner, offset, length)
+        memory.BufferBytes(owner, offset, length)  # raises where there aren't so many
         if length <= _PROCESSOR_BYTES and hardware.why_not() is None:
-            return MemoryTarget(text, place, owner)
+            held = Owner(owner)
+            place = memory.BufferBytes(owner, offset, length, held.get)
+            return MemoryTarget(text, place, held)
         return ItemTarget(text, owner, _items(owner, offset, length))
     except errors.NotSupported as error:
         said = f"The memory of `{target.text}` can't be watched: {error}"
@@ -95,8 +82,6 @@ def at_address(text: str, length: int) -> Target:
 
     Raises NotWatchable, NoAddressWatch where the processor's watchpoints aren't to be had.
     """
-    from nbdebug.engine import hardware, memory
-
     try:
         address = int(text, 16 if text.lower().startswith("0x") else 10)
     except ValueError:
@@ -113,8 +98,6 @@ def at_address(text: str, length: int) -> Target:
 
 def _items(owner: object, offset: int, length: int) -> slice:
     """Return the slice that is these bytes."""
-    from nbdebug.engine import memory
-
     buffer = memory.buffer_of(owner)
     if len(buffer.shape) != 1 or offset % buffer.itemsize or length % buffer.itemsize:
         size = buffer.itemsize
@@ -124,7 +107,6 @@ def _items(owner: object, offset: int, length: int) -> slice:
 
 def _indices(target: ItemTarget) -> tuple[tuple[int, ...], int]:
     """Return the first index of an item or slice by dimension, and how many items there are."""
-
     key = target.key
     keys: tuple[Any, ...] = key if isinstance(key, tuple) else (key,)
     last = keys[-1] if keys else None

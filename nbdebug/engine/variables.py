@@ -19,7 +19,6 @@ from nbdebug.engine.bounded import Bounded, UserCode
 from nbdebug.engine.definitions import definition_of
 from nbdebug.engine.evaluate import NamespaceFrame
 from nbdebug.engine.insides import view_of
-from nbdebug.engine.memory_targets import sized
 from nbdebug.engine.model import Limits, Location, Returned, Scope, Variable
 from nbdebug.engine.scopes import namespace_view, scope_views
 from nbdebug.engine.value_text import Text, Writer, error_text
@@ -199,14 +198,14 @@ class VariableStore:
         known = self._frames.get(reference)
         if known is not None and known[1] == "Globals":
             target = watch_targets.resolve(name, NamespaceFrame(known[0].f_globals))
-            return sized(target, None, length)
+            return watch_targets.sized(target, None, length)
         if known is not None:
-            return sized(watch_targets.resolve(name, known[0]), known[0], length)
+            return watch_targets.sized(watch_targets.resolve(name, known[0]), known[0], length)
         text = self._find(node, name).evaluate
         owner = node.read()
         if text is None or owner is None:
             raise NotWatchable(f"`{name}` has no place of its own that could change.")
-        return sized(watch_targets.part_of(text, owner), None, length)
+        return watch_targets.sized(watch_targets.part_of(text, owner), None, length)
 
     def value_of(self, reference: int) -> object:
         """Return the value that a reference stands for; None for scopes and groups.

@@ -257,8 +257,20 @@ class SiteWatch:
             state.value = _UNKNOWN
         return state
 
+    def _replace(self, state: State, known: object, value: object) -> bool:
+        """Remember a value; False if another thread has one that is later."""
+        remembered = remember(value)
+        if state.value is not known:
+            return False
+        state.value = remembered
+        self._note_kind(value)
+        return True
+
     def _remember(self, state: State, value: object) -> None:
         state.value = remember(value)
+        self._note_kind(value)
+
+    def _note_kind(self, value: object) -> None:
         if not self.in_all_code and is_container(value):
             self._widen()
         if not self.is_careful and not is_plain(value):
@@ -401,14 +413,15 @@ class SiteWatch:
             if state is None or self._is_elsewhere(kind, frame):
                 return None
             stood = self._pop(frame)
-            value = self.target.read(frame)
-            known = state.value
-            if is_same(known, value):
-                if stood is not _UNKNOWN and Access.WRITE in accesses and kind is not None:
-                    return self._tell(frame, site.line, "write", value, value)
-                return None
             was_read = self.is_careful or Access.WRITE in accesses
-            self._remember(state, value)
+            while True:
+                known, value = state.value, self.target.read(frame)
+                if is_same(known, value):
+                    if stood is not _UNKNOWN and Access.WRITE in accesses and kind is not None:
+                        return self._tell(frame, site.line, "write", value, value)
+                    return None
+                if self._replace(state, known, value):
+                    break
             if stood is _UNKNOWN and was_read:  # a jump led here, and no store
                 if known is _UNKNOWN:
                     return None

@@ -208,11 +208,9 @@ class MemoryTarget(Target):
 
     accesses: frozenset[Access] = frozenset()
 
-    def __init__(self, text: str, place: "Place", owner: object = None) -> None:
+    def __init__(self, text: str, place: "Place", owner: Owner | None = None) -> None:
         super().__init__(text)
-        self.place = place
-        if owner is not None:
-            self.owner = Owner(owner)
+        self.place, self.owner = place, owner
 
     def read(self, frame: FrameType | None = None) -> object:
         found = self.place.read()
@@ -282,6 +280,15 @@ def part_of(text: str, owner: object) -> Target:
             except ValueError:
                 pass
     raise errors.NotWatchable(f"`{text}` is neither an attribute nor an item with a plain key.")
+
+
+def sized(target: Target, frame: Frame | None, length: int | None) -> Target:
+    """Return the target, or so many bytes of it. Raises NotWatchable."""
+    if length is None:
+        return target
+    from nbdebug.engine.memory_targets import bytes_of  # loads ctypes: most do without
+
+    return bytes_of(target, frame if isinstance(frame, FrameType) else None, length)
 
 
 def _existing(target: Target, pending: bool) -> Target:

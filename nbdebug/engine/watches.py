@@ -22,7 +22,7 @@ from nbdebug.engine.attribute_watches import AttributeWatches
 from nbdebug.engine.checks import Hit
 from nbdebug.engine.deferred import Deferred
 from nbdebug.engine.locks import locked, new_lock
-from nbdebug.engine.mechanisms import Mechanism, Offer, Tell, chosen
+from nbdebug.engine.mechanisms import Mechanism, Offer, chosen
 from nbdebug.engine.model import Location
 from nbdebug.engine.monitor import Monitor
 from nbdebug.engine.usercode import UserCode, is_own
@@ -287,8 +287,8 @@ class Watch:
             path,
             line,
             function,
-            threading.current_thread().name,
-            _task_name(),
+            threading.current_thread().name if frame is not None else "",
+            _task_name() if frame is not None else "",
             old_text,
             new_text,
             _kept(old, old_text),
@@ -309,13 +309,13 @@ class Watches:
         self.reports = reports
         self.exact = ExactWatches(monitor_, self.table)
         self.deferred = Deferred(monitor_)
+        self.attributes = AttributeWatches(self.deferred, reports.notice)
         self._is_user = user_code.is_user
         self._hardware: HardwareWatches | None = None
-        self.attributes = AttributeWatches(self.deferred, reports.notice)
         self.offers: list[Offer] = [
             self.exact.offer,
             self.attributes.offer,
-            self._offer_hardware,
+            lambda target, spec, tell: self.hardware().offer(target, spec, tell),
         ]
         """Better mechanisms than store sites, the best first; each may decline a target."""
         self._ids = ids
@@ -368,23 +368,22 @@ class Watches:
                 found.append(error)
         return found
 
-    @property
+    def accesses(self, target: Target) -> frozenset[Access]:
+        """Return what can be told of a target here, by whichever mechanism."""
+        found = target.accesses
+        if self.hardware().can_serve(target):
+            found |= {Access.CHANGE, Access.WRITE, Access.READ}
+        if self.attributes.can_serve(target):
+            found |= {Access.WRITE, Access.READ}
+        return found
+
     def hardware(self) -> "HardwareWatches":
-        """The watches by the processor; what they load is loaded with the first of them."""
+        """Return what serves places in memory. What the first call loads, many do without."""
         if self._hardware is None:
             from nbdebug.engine.hardware_watches import HardwareWatches
 
             self._hardware = HardwareWatches(self.deferred, self.table, self._is_user)
         return self._hardware
-
-    def accesses(self, target: Target) -> frozenset[Access]:
-        """Return what can be told of a target here, by whichever mechanism."""
-        found = target.accesses
-        if self.hardware.can_serve(target):
-            found |= {Access.CHANGE, Access.WRITE, Access.READ}
-        if self.attributes.can_serve(target):
-            found |= {Access.WRITE, Access.READ}
-        return found
 
     def named(self, text: str) -> list[Watch]:
         """Return the watches of what the user wrote, or of the id. Raises UnknownWatch."""
@@ -439,6 +438,12 @@ class Watches:
         self.table.forget_parent()
         self.exact.close()
 
+    def step_aside(self) -> None:
+        """Record nothing more, after a failure of ours: no event comes any more."""
+        self.exact.close()
+        if self._hardware is not None:
+            self._hardware.close()
+
     def close(self) -> None:
         """End every watch, and give back what they needed."""
         self.clear()
@@ -446,10 +451,6 @@ class Watches:
         self.table.close()
 
     # -- inside
-
-    def _offer_hardware(self, target: Target, spec: WatchSpec, tell: Tell) -> Mechanism | str:
-        """See `mechanisms.Offer`."""
-        return self.hardware.offer(target, spec, tell)
 
     def _remove(self, watch: Watch) -> None:
         self._all.pop(watch.id, None)

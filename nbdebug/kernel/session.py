@@ -23,9 +23,8 @@ from nbdebug.dap.remote import RemoteSession
 from nbdebug.dap.requests import REQUESTS, Request
 from nbdebug.dap.session import Session
 from nbdebug.engine import evaluate
-from nbdebug.engine.memory_targets import sized
 from nbdebug.engine.model import BreakpointInfo, FunctionTarget, Limits, Location, Stop
-from nbdebug.engine.watch_targets import Target, resolve
+from nbdebug.engine.watch_targets import Target, resolve, sized
 from nbdebug.kernel import arguments as k
 from nbdebug.kernel.cells import Cells
 from nbdebug.kernel.streams import Ordered

@@ -213,6 +213,29 @@ def test_a_stopped_target_and_one_that_ends_are_said_to_be_so(
         asked.wake()
 
 
+def test_a_queue_that_stays_full_is_no_moment_to_write(
+    new_target: NewTarget, old_python: TargetPython, marker: Marker
+) -> None:
+    target = new_target("full_queue", old_python)
+    with pytest.raises(errors.NoSafeMoment, match="queue of pending calls is full"):
+        ask(target.pid, marker.script)
+    assert target.finish()[0] == 3
+    assert not marker.has_run
+
+
+@pytest.mark.parametrize("version", ["3.8", "3.11"])
+def test_a_python_that_the_engine_can_t_run_on_has_no_way_in(
+    new_target: NewTarget, marker: Marker, version: str
+) -> None:
+    python = targets.find_target_python(version)
+    if python is None:
+        pytest.skip(f"no Python {version} here, which isn't needed otherwise")
+    target = new_target("naps", python)
+    with pytest.raises(errors.NoLegacyWay, match=version) as caught:
+        ask(target.pid, marker.script)
+    assert "--inspect" in caught.value.advice
+
+
 # -- the whole of it: the engine in an older Python
 
 PROGRAM = """

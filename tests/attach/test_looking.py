@@ -370,12 +370,82 @@ def test_asyncio_tasks_tell_where_they_wait(
     ]
 
 
+def test_the_way_from_a_task_to_what_it_waits_for_is_followed(
+    tmp_path: Path, new_python: TargetPython
+) -> None:
+    program = tmp_path / "tasks.py"
+    program.write_text(TASKS)
+    process = subprocess.Popen(
+        [str(new_python.path), str(program)],
+        stdout=subprocess.PIPE,
+        env={**os.environ, **new_python.environment},
+    )
+    try:
+        assert process.stdout is not None
+        process.stdout.readline()
+        with Look(process.pid) as look:
+            seen = {task.name: task for task in look.tasks()}
+    finally:
+        process.kill()
+        process.communicate()
+    frames = {name: [f.function for f in task.frames] for name, task in seen.items()}
+    assert frames == {
+        "main": ["main"],
+        "leaf": ["leaf"],
+        "waiter": ["waits"],
+        "nested": ["leaf", "generated", "over"],
+    }
+    assert (seen["waiter"].awaits, seen["leaf"].awaited_by) == ("task leaf", ("waiter",))
+    assert {seen[name].state for name in ("leaf", "waiter", "nested")} == {"waiting"}
+
+
+TASKS = """\
+import asyncio
+async def leaf(future):
+    await future
+async def generated(future):
+    await leaf(future)
+    yield 1
+async def over(future):
+    async for _ in generated(future):
+        pass
+async def waits(task):
+    await task
+async def main():
+    asyncio.current_task().set_name("main")
+    never = asyncio.get_running_loop().create_future()
+    first = asyncio.create_task(leaf(never), name="leaf")
+    others = [asyncio.create_task(waits(first), name="waiter")]
+    others.append(asyncio.create_task(over(never), name="nested"))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    print("ready", flush=True)
+    await never
+asyncio.run(main())
+"""
+
+
 def test_a_shared_library_is_looked_into(
     new_target: NewTarget, shared_python: TargetPython
 ) -> None:
     target = new_target("sleep", shared_python)
     with Look(target.pid) as look:
         assert "libpython" in look.runtime.module
+        assert functions(look.stacks().threads[0]) == ["sleep", "<module>"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may make a mount namespace")
+def test_a_process_that_sees_other_files_is_looked_into(
+    new_target: NewTarget, shared_python: TargetPython, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    own = f'mount -t tmpfs none {elsewhere} && cp "$1" {elsewhere}/other && P={elsewhere}/other'
+    own += ' && shift && exec "$P" "$@"'
+    target = new_target("sleep", shared_python, prefix=["unshare", "-m", "sh", "-c", own, "sh"])
+    program = Path(f"/proc/{target.pid}/exe").readlink()
+    assert not program.exists()
+    with Look(target.pid) as look:
         assert functions(look.stacks().threads[0]) == ["sleep", "<module>"]
 
 

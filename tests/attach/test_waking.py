@@ -173,6 +173,21 @@ def test_a_target_with_another_tracer_is_said_to_have_one(
         tracer.communicate("\n", timeout=targets.LIMIT_S)
 
 
+def test_a_target_that_can_t_be_woken_is_said_to_be_so(
+    new_target: NewTarget, marker: Marker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    TRACER.close()
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    target = new_target("sleep")
+    asked = ask(target.pid, marker.script)
+    assert not asked.wake(limit_s=0.1)
+    reason = asked.waker.failure(0.1)
+    assert isinstance(reason, errors.WakeFailed)
+    assert "/nowhere/python doesn't start" in str(reason)
+    assert asked.told == [reason]
+    assert asked.request.take_back()
+
+
 # -- the helper process
 
 

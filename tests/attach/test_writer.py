@@ -103,11 +103,45 @@ def test_a_second_request_isn_t_written_over_a_first(new_target: NewTarget, mark
     assert caught.value.pid == target.pid
 
 
-def test_a_path_that_doesn_t_fit_is_refused(new_target: NewTarget) -> None:
+def test_a_path_that_doesn_t_fit_is_refused(new_target: NewTarget, marker: Marker) -> None:
+    target = new_target("naps")
+    folder, name = str(marker.script.parent), marker.script.name
+    padding = 511 - len(folder) - len(name) - 1
+    fits = f"{folder}{'/.' * (padding // 2)}{'/' * (padding % 2)}/{name}"
+    assert len(fits) == 511
+    memory = Memory(target.pid)
+    found = runtime.locate(memory)
+    with pytest.raises(errors.BadScriptPath, match=r"has 512 bytes, and .* at most 511"):
+        writer.inject(memory, found, f"/{fits}")
+    writer.inject(memory, found, fits)
+    marker.wait()
+
+
+def test_a_script_that_the_target_can_t_read_isn_t_asked_for(
+    new_target: NewTarget, tmp_path: Path
+) -> None:
     target = new_target("sleep")
-    with pytest.raises(errors.BadScriptPath, match="takes at most 511"):
-        ask(target.pid, Path("/" + "x" * 511))
-    ask(target.pid, Path("/" + "x" * 510)).request.take_back()
+    for path, why in (
+        (tmp_path / "missing.py", "no such file"),
+        (tmp_path, "isn't a file"),
+        (Path("/tmp/a\0b"), "NUL"),
+    ):
+        with pytest.raises(errors.ScriptUnreadable, match=why):
+            ask(target.pid, path)
+    code, _, problems = target.finish()
+    assert (code, problems) == (3, "")
+
+
+def test_a_script_in_another_mount_namespace_isn_t_asked_for(
+    new_target: NewTarget, marker: Marker
+) -> None:
+    hide = f'mount -t tmpfs none {marker.script.parent} && exec "$@"'
+    prefix = ["unshare", "-m", "sh", "-c", hide, "sh"]
+    if subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no mount namespaces here: only root may make one")
+    target = new_target("naps", prefix=prefix)
+    with pytest.raises(errors.ScriptUnreadable, match="where the process looks"):
+        ask(target.pid, marker.script)
 
 
 # -- who can't be asked
@@ -322,6 +356,45 @@ def runtime_version(pid: int) -> tuple[int, int] | None:
     except (errors.AttachError, Unreadable):
         return None
     return found.version
+
+
+# -- time-outs of what doesn't wait by itself
+
+
+@pytest.mark.parametrize(
+    ("step", "error"),
+    [
+        (None, errors.LocateTimeout),
+        (Step.SELECT, errors.SelectTimeout),
+        (Step.FLAG, errors.WriteTimeout),
+        (Step.VERIFY, errors.WriteTimeout),
+    ],
+)
+def test_a_phase_that_takes_too_long_is_named_and_nothing_is_left(
+    new_target: NewTarget, marker: Marker, step: Step | None, error: type[errors.AttachTimeout]
+) -> None:
+    target = new_target("sleep")
+    memory = Memory(target.pid)
+    record = Record(target.pid, "safe", limit_s=0.5)
+
+    def is_over() -> bool:
+        return record.remaining_s == 0
+
+    def wait(reached: Step | None) -> None:
+        if reached is step:
+            targets.wait_until(is_over)
+
+    def get_in() -> None:
+        with record.phase("locate"):
+            found = runtime.locate(memory)
+            wait(None)
+        writer.inject(memory, found, str(marker.script), record=record, before=wait)
+
+    with pytest.raises(error, match=r"0\.5 s"):
+        get_in()
+    assert memory.int32(site_of(memory).pending) == 0
+    assert target.finish()[0] == 3
+    assert not marker.has_run
 
 
 # -- the standard library's way

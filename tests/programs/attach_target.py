@@ -247,6 +247,24 @@ def slow_exit():
     sys.exit(0)
 
 
+def full_queue():
+    """The main thread waits for a lock, and its queue of pending calls is full."""
+    import ctypes
+
+    function = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(lambda argument: 0)
+    held = threading.Lock()
+    held.acquire()
+
+    def fill():
+        time.sleep(0.2)  # the main thread waits by then
+        while not ctypes.pythonapi.Py_AddPendingCall(function, None):
+            pass
+        ready()
+
+    threading.Thread(target=fill, daemon=True).start()
+    held.acquire()
+
+
 def veto():
     def hook(event, arguments):
         if event.startswith("cpython.remote_debugger_script"):

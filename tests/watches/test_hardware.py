@@ -1,4 +1,4 @@
-"""Hardware watches where the machine allows them, their refusals, and what compares instead.
+"""Hardware watches where the machine allows them, and their refusals.
 
 Each program runs on every Python, in a process of its own. Where perf events are forbidden, what
 needs them is skipped with the reason; the kernel's records are parsed in any case.
@@ -18,7 +18,7 @@ from interpreters import ROOT
 from nbdebug import errors
 from nbdebug.engine import hardware, memory
 from nbdebug.engine.hardware import Access, Look, MemoryHit, NoWatchSlot
-from nbdebug.engine.memory import BufferCompare, BufferItems, ListSlot, Span
+from nbdebug.engine.memory import BufferItems, ListSlot, Span
 
 IMPORTS = """
 import array, errno, os, threading
@@ -384,37 +384,3 @@ def test_a_slot_of_a_list_holds_the_address_of_its_object() -> None:
         ListSlot(items, 3)
     with pytest.raises(errors.NotSupported, match="isn't a list"):
         ListSlot((1,), 0)  # type: ignore[arg-type]  # that is the test
-
-
-# -- comparison, where there are no hardware watches
-
-
-def test_a_changed_element_is_noticed_once_with_both_values() -> None:
-    data = array.array("d", [1.0, 2.0])
-    compare = BufferCompare(data, 1)
-    data[0] = 9.0
-    assert compare.changed() is None
-    data[1] = 3.0
-    assert compare.changed() == (2.0, 3.0)
-    assert compare.changed() is None
-    data[1] = float("nan")
-    assert compare.changed() is not None
-    assert compare.changed() is None  # a NaN that stays is no change
-    data.append(1.0)  # nothing of ours keeps the array from growing
-    data.pop(), data.pop()
-    assert compare.changed() is None and compare.is_gone
-
-
-def test_an_array_that_is_compared_may_die() -> None:
-    data = np.zeros((2, 3))
-    compare = BufferCompare(data, (1, 2))
-    data[1, 2] = 4
-    assert compare.changed() == (0.0, 4.0)
-    del data
-    assert compare.changed() is None and compare.is_gone
-
-
-@pytest.mark.parametrize("owner", [[1], np.zeros(2, dtype="datetime64[s]"), None])
-def test_what_cannot_be_compared_is_refused(owner: object) -> None:
-    with pytest.raises(errors.NotSupported):
-        BufferCompare(owner, 0)

@@ -15,7 +15,7 @@ from memory_corpus import BY_PROCESSOR, EVERYWHERE, READ_ATTRIBUTES, check
 from watch_corpus import prepare, seen, watch
 
 from nbdebug import errors
-from nbdebug.engine import hardware, traps
+from nbdebug.engine import hardware, memory_targets, traps
 from nbdebug.engine.hardware import NoWatchSlot
 from nbdebug.engine.watch_model import Access, Action, CodePlace, WatchSpec, Way
 from nbdebug.engine.watch_targets import resolve
@@ -336,6 +336,18 @@ def test_an_array_that_dies_ends_its_watch(program: Debuggee) -> None:
     assert not watched.history
 
 
+@pytest.mark.parametrize("made", ["[1, 2, 3]", "bytearray(b'abc')", "array.array('q', [1, 2])"])
+def test_what_is_watched_is_not_kept_alive(program: Debuggee, made: str) -> None:
+    prepare(program, f"import array\ndata = {made}\n")
+    watched = watch(program, "data[1]")
+    program.engine.watches.look("one cell's end")
+    assert watched.info().state == "watching"
+    del program.namespace["data"]
+    program.engine.watches.look("another's")
+    assert watched.info().state == "ended: the object that it watched has died"
+    assert not watched.history
+
+
 def test_signals_are_the_programs_again_and_those_it_has_stay_its_own(each_python: Path) -> None:
     done = run(
         each_python,
@@ -435,3 +447,29 @@ def test_stacks_are_read_from_what_faulthandler_writes() -> None:
         (),
     ]
     assert traps.stacks_in("") == []
+
+
+def test_an_address_needs_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    hardware.why_not.cache_clear()
+    monkeypatch.setenv("NBDEBUG_NO_HARDWARE", "1")
+    try:
+        with pytest.raises(errors.NoAddressWatch, match="NBDEBUG_NO_HARDWARE is set"):
+            memory_targets.at_address("0x1000", 8)
+    finally:
+        hardware.why_not.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("text", "length", "said"),
+    [
+        ("nowhere", 8, "isn't an address"),
+        ("0x10", 8, "Nothing can be read at 0x10"),
+        ("0x10", 0, "Nothing can be read at 0x10"),
+        ("4096", 100, "need more than the 4 watchpoints"),
+        ("-8", 8, "Nothing can be read"),
+        (str(1 << 70), 8, "Nothing can be read"),
+    ],
+)
+def test_an_address_that_is_none_is_refused(able: None, text: str, length: int, said: str) -> None:
+    with pytest.raises(errors.NotWatchable, match=said):
+        memory_targets.at_address(text, length)

@@ -71,3 +71,10 @@ def test_watches_that_come_and_go_tell_exactly_what_happened(compiled: Path) -> 
 
 def test_the_same_without_the_compiled_part(each_python: Path) -> None:
     assert run(each_python, "watch_fuzz.py", str(SECONDS), "sites", pure=True) == "ends"
+
+
+def test_a_forked_child_has_no_exact_watch_of_its_parent_and_may_set_its_own(
+    compiled: Path,
+) -> None:
+    said = ["7", "child 7", "its own 3", "child ended 0", "20"]
+    assert run(compiled, "watch_fork.py").splitlines() == said
