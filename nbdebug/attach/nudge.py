@@ -78,6 +78,24 @@ def wait_for_stop(tid: int) -> int:
         time.sleep(0.00005)
 
 
+def seize(tid: int) -> None:
+    """Begin to trace a thread; one that is ending has ended, though the system says EPERM of it."""
+    try:
+        ptrace(SEIZE, tid)
+    except PermissionError as error:
+        if is_ending(tid):
+            raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH)) from error
+        raise
+
+
+def is_ending(tid: int) -> bool:
+    try:
+        with open(f"/proc/{tid}/stat", "rb") as file:
+            return file.read().rpartition(b") ")[2][:1] in (b"Z", b"X")
+    except OSError:
+        return True
+
+
 def signal_of(status: int) -> int:
     """Return the signal that a stopped thread must be given when it is let go, or 0."""
     return 0 if status >> 16 == EVENT_STOP else os.WSTOPSIG(status)
@@ -85,7 +103,7 @@ def signal_of(status: int) -> int:
 
 def nudge(tid: int) -> Answer:
     """Make the system call that a thread is blocked in return EINTR."""
-    ptrace(SEIZE, tid)
+    seize(tid)
     try:
         return nudge_seized(tid)
     except ProcessLookupError:
@@ -142,7 +160,7 @@ class Frozen:
 
     def _seize(self, tid: int) -> None:
         try:
-            ptrace(SEIZE, tid)
+            seize(tid)
             ptrace(INTERRUPT, tid)
         except ProcessLookupError:
             return  # it has ended meanwhile
@@ -167,7 +185,7 @@ class Held:
 
     def __init__(self, tid: int) -> None:
         self.tid = tid
-        ptrace(SEIZE, tid)
+        seize(tid)
         ptrace(INTERRUPT, tid)
         status = wait_for_stop(tid)
         if not os.WIFSTOPPED(status):
