@@ -27,7 +27,7 @@ def place_of(target: Target) -> memory.Place:
     start, count = _indices(target)
     try:
         if type(owner) is list:
-            if count != 1:
+            if isinstance(target.key, slice):
                 raise errors.NotSupported("A slice of a list isn't one place in memory.")
             return memory.ListSlot(owner, start[0], target.owner.get)
         if libraries.kind_of(type(owner)) is Kind.ARRAY and owner.dtype.hasobject:
