@@ -11,6 +11,7 @@ from debuggee import Debuggee, debuggee_in
 from watch_corpus import prepare, seen, watch
 
 from nbdebug import errors
+from nbdebug.engine.usercode import Rule
 from nbdebug.engine.watch_model import Access, Action, WatchSpec, Way
 from nbdebug.engine.watch_targets import resolve
 from nbdebug.engine.watches import Watch
@@ -22,6 +23,8 @@ LINES = WatchSpec(way=Way.LINES)
 def program(tmp_path: Path) -> Iterator[Debuggee]:
     with debuggee_in(tmp_path) as running:
         running.client.attached = False
+        # What stands here runs while the program is stopped, and is no user's.
+        running.engine.user_code.configure(rules=(Rule(include=False, path=__file__),))
         yield running
 
 
@@ -92,6 +95,19 @@ def test_breakpoints_on_watched_lines_are_hit_as_without(program: Debuggee) -> N
     program.break_at("body", "end")
     assert [program.resume_to_stop() for _ in range(4)] == ["body", "body", "body", "end"]
     program.finish()
+
+
+def test_what_is_changed_at_a_stop_is_no_lines(program: Debuggee) -> None:
+    program.client.attached = True
+    program.write(WRITING)
+    program.break_at("first")
+    program.run_to_stop()
+    watched = watch_here(program, "data[2]", WatchSpec(way=Way.LINES, action=Action.LOG))
+    program.evaluate("data.__setitem__(2, 7)")
+    program.break_at()
+    program.finish()
+    kinds = [(event.kind, event.old, event.new) for event in watched.history]
+    assert kinds == [("outside", 0, 7), ("change", 7, 1), ("change", 1, 2)]
 
 
 def test_it_raises_after_the_line(program: Debuggee) -> None:
@@ -176,6 +192,14 @@ def events_of(code: CodeType) -> int:
     held = [tool for tool in range(6) if sys.monitoring.get_tool(tool) == "nbdebug"]
     wanted = sys.monitoring.events.INSTRUCTION
     return sum(sys.monitoring.get_local_events(tool, code) & wanted for tool in held)
+
+
+def test_a_slice_of_a_list_is_told_by_its_content(program: Debuggee) -> None:
+    prepare(program, "items = [0] * 4\ndef main():\n    items[1] = 5  # @write\n    x = 1\n")
+    watches = [watch(program, text, way=Way.LINES) for text in ("items[1:2]", "items[1:3]")]
+    program.namespace["main"]()
+    events = [("write", "[0]", "[5]")], [("write", "[0, 0]", "[5, 0]")]
+    assert tuple(seen(program, one) for one in watches) == events
 
 
 def test_a_buffer_can_grow_and_a_list_can_die_while_watched(program: Debuggee) -> None:
