@@ -519,10 +519,11 @@ def default_place(path: str, line: int) -> str:
 
 def _kept(value: Any, text: str) -> Any:
     """Return the value where keeping it does no harm, else its text."""
-    if is_plain(value):
-        return value_of(value)
-    if type(value).__module__ == "numpy" and getattr(value, "shape", None) == ():
-        return value.item()
+    found = value_of(value)
+    if is_plain(found):
+        return found
+    if type(found).__module__ == "numpy" and getattr(found, "shape", None) == ():
+        return found.item()
     return text
 
 

@@ -11,6 +11,7 @@ from debuggee import Debuggee, debuggee_in
 from watch_corpus import prepare, seen, watch
 
 from nbdebug import errors
+from nbdebug.engine import hardware
 from nbdebug.engine.usercode import Rule
 from nbdebug.engine.watch_model import Access, Action, WatchSpec, Way
 from nbdebug.engine.watch_targets import resolve
@@ -192,6 +193,27 @@ def events_of(code: CodeType) -> int:
     held = [tool for tool in range(6) if sys.monitoring.get_tool(tool) == "nbdebug"]
     wanted = sys.monitoring.events.INSTRUCTION
     return sum(sys.monitoring.get_local_events(tool, code) & wanted for tool in held)
+
+
+@pytest.mark.parametrize("way", list(Way))
+def test_a_condition_compares_numbers_of_numpys(program: Debuggee, way: Way) -> None:
+    prepare(
+        program,
+        """
+        import numpy as np
+        data = np.zeros(4)
+        def main():
+            data[1] = 5  # @more
+            data[1] = 3
+            data.fill(4)  # @fill
+        """,
+    )
+    if way is Way.EXACT and hardware.why_not() is not None:
+        pytest.skip(f"no hardware watches here: {hardware.why_not()}")
+    watched = watch(program, "data[1]", way=way, condition="old < new")
+    program.namespace["main"]()
+    assert seen(program, watched) == [("more", "0.0", "5.0"), ("fill", "3.0", "4.0")]
+    assert [(event.old, event.new) for event in watched.history] == [(0.0, 5.0), (3.0, 4.0)]
 
 
 def test_a_slice_of_a_list_is_told_by_its_content(program: Debuggee) -> None:
