@@ -24,12 +24,11 @@ def test_the_demo_shows_everything_and_says_where_to_go_on() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == ""
     lines = done.stdout.splitlines()
-    assert lines[-3:] == [
-        "All of this happened in a real kernel.",
+    assert lines[-2:] == [
+        "All of this happened in real processes.",
         "The same with gutter and panel, in JupyterLab:  make lab",
-        "To come: a look into other processes.",
     ]
-    assert sum(line[:1].isdigit() for line in lines) == 7, "seven acts"
+    assert sum(line[:1].isdigit() for line in lines) == 8, "eight acts"
     assert "\x1b" not in done.stdout, "colours, although this is no terminal"
 
 

@@ -1,7 +1,6 @@
 """The documents say what the code says: errors, requests, options, modules, links, examples."""
 
 import ast
-import dataclasses
 import importlib
 import pkgutil
 import re
@@ -92,11 +91,7 @@ def protocol() -> str:
 
 def properties(shape: type[Any]) -> list[str]:
     """Return a message's properties, in DAP's spelling, with ? where one may be left out."""
-    return [
-        (field.metadata.get("name") or a._camel(field.name))
-        + ("" if field.default is dataclasses.MISSING else "?")
-        for field in dataclasses.fields(shape)
-    ]
+    return [key + ("" if is_required else "?") for _, key, _, is_required in a._keys_of(shape)]
 
 
 def documented_requests(text: str) -> dict[str, tuple[list[str], list[str]]]:
@@ -137,8 +132,8 @@ def test_protocol_md_has_the_shapes_inside_of_arguments(protocol: str) -> None:
 
 
 def shapes_in(hint: Any) -> Iterator[type[Any]]:
-    """Yield the dataclasses that a type hint names, however deep."""
-    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+    """Yield the shapes that a type hint names, however deep."""
+    if a.is_shape(hint):
         yield hint
         for inner in get_type_hints(hint).values():
             yield from shapes_in(inner)

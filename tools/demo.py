@@ -5,6 +5,8 @@ should ends the demo with a sentence and exit code 1.
 """
 
 import os
+import platform
+import subprocess
 import sys
 import tempfile
 import textwrap
@@ -242,11 +244,52 @@ def run_children(kernel: Kernel, folder: str) -> None:
         say("printed", line)
 
 
-ACTS = (turn_on, stop_and_step, stop_in_a_file_to_come, log, watch, pause, run_children)
+WORKER = """\
+import time
+def wait_for_more(closed):
+    print("waiting", flush=True)
+    while not closed:
+        time.sleep(0.01)
+wait_for_more(closed=False)
+print("let go")"""
+
+
+def attach(kernel: Kernel, folder: str) -> None:
+    title("8. A process that runs already is stuck: looked at, put right, let go")
+    if platform.system() != "Linux" or platform.python_version_tuple() < ("3", "14"):
+        say("not here", "it needs Linux and, unless --legacy is given, Python 3.14")
+        return
+    show(WORKER, 5, "the breakpoint that the attach brings")
+    path = Path(folder) / "worker.py"
+    path.write_text(WORKER)
+    worker = subprocess.Popen([sys.executable, path], stdout=subprocess.PIPE, text=True)
+    try:
+        assert worker.stdout is not None
+        worker.stdout.readline()
+        with nbdebug.attach(worker.pid) as session:
+            frames = session.stacks().threads[0].frames
+            say("looked", f"{frames[0].function}, line {frames[0].line}: nothing was run there")
+            assert session.record is not None
+            say("attached", f"in {session.record.total_s * 1000:.0f} ms")
+            session.add_breakpoint(str(path), 5)
+            stop = session.wait_for_stop().stop
+            if stop is None:
+                raise DidNotHappen("expected a stop in the worker")
+            say("stopped", stop.description)
+            session.evaluate("closed = True", context="repl")
+            say("evaluated", "closed = True")
+        printed = worker.communicate(timeout=10)[0].strip()
+        say("printed", printed)
+        expect(printed == "let go", "the worker to end")
+    finally:
+        worker.kill()
+        worker.communicate()
+
+
+ACTS = (turn_on, stop_and_step, stop_in_a_file_to_come, log, watch, pause, run_children, attach)
 CLOSING = """
-    All of this happened in a real kernel.
-    The same with gutter and panel, in JupyterLab:  make lab
-    To come: a look into other processes."""
+    All of this happened in real processes.
+    The same with gutter and panel, in JupyterLab:  make lab"""
 
 
 def main() -> int:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.sections import (
     attach,
+    attached,
     busy,
     cond,
     exceptions,
@@ -45,5 +46,6 @@ SECTIONS: dict[str, Callable[[Pool], list[Row]]] = {
     "watches": watches.measure,
     "memory": memory.measure,
     "looking": looking.measure,
+    "attached": attached.measure,
     "attach": attach.measure,
 }

@@ -241,7 +241,7 @@ def _read(channel: "Any", size: int) -> "Any":
         if not got:
             return None
         done += got
-    return bytes(data)
+    return data
 
 
 def _tell_failure(settings: "Any", error: BaseException) -> None:

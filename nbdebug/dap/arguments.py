@@ -1,15 +1,14 @@
 """The arguments of the Debug Adapter Protocol's requests.
 
-Owns their shapes and the parsing: arguments become frozen dataclasses here, once, whose fields are
-DAP's names in snake case. Does no I/O.
+Owns their shapes and the parsing: arguments become named tuples here, once, whose fields are DAP's
+names in snake case. Does no I/O. Dataclasses would take six times as long to make, in each process
+that is attached to.
 """
 
-import dataclasses
 import re
 import types
 import typing
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 from nbdebug import errors
 from nbdebug.engine.model import (
@@ -22,18 +21,15 @@ from nbdebug.engine.model import (
 from nbdebug.engine.watch_model import Access, Action, WatchSpec
 
 
-@dataclass(frozen=True, slots=True)
-class Nothing:
+class Nothing(NamedTuple):
     """No arguments."""
 
 
-@dataclass(frozen=True, slots=True)
-class AdapterData:
+class AdapterData(NamedTuple):
     cell_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class SourceArg:
+class SourceArg(NamedTuple):
     path: str | None = None
     name: str | None = None
     source_reference: int = 0
@@ -45,9 +41,8 @@ class SourceArg:
         return self.adapter_data.cell_id if self.adapter_data is not None else ""
 
 
-@dataclass(frozen=True, slots=True)
-class InitializeArguments:
-    client_id: str = field(default="", metadata={"name": "clientID"})
+class InitializeArguments(NamedTuple):
+    client_id: str = ""
     lines_start_at1: bool = True
     columns_start_at1: bool = True
     path_format: typing.Literal["path", "uri"] = "path"
@@ -55,21 +50,20 @@ class InitializeArguments:
     supports_invalidated_event: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class RuleArg:
+class RuleArg(NamedTuple):
     include: bool = False
     path: str = ""
     module: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class PathMappingArg:
+class PathMappingArg(NamedTuple):
     local_root: str
     remote_root: str
 
 
-@dataclass(frozen=True, slots=True)
-class AttachArguments:
+class AttachArguments(NamedTuple):
+    """Of `attach`, and of `launch`, which alone has a use for `no_debug`."""
+
     stop_on_entry: bool = False
     just_my_code: bool | None = None
     rules: tuple[RuleArg, ...] | None = None
@@ -80,6 +74,7 @@ class AttachArguments:
     redirect_output: bool | None = None
     sub_process: bool | None = None
     debug_options: tuple[str, ...] = ()
+    no_debug: bool = False
 
     @property
     def wants_output(self) -> bool:
@@ -96,63 +91,49 @@ class AttachArguments:
         return name in self.debug_options if value is None else value
 
 
-@dataclass(frozen=True, slots=True)
-class LaunchArguments(AttachArguments):
-    no_debug: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class DisconnectArguments:
+class DisconnectArguments(NamedTuple):
     terminate_debuggee: bool = False
     restart: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class SourceBreakpoint:
+class SourceBreakpoint(NamedTuple):
     line: int
     condition: str | None = None
     hit_condition: str | None = None
     log_message: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SetBreakpointsArguments:
+class SetBreakpointsArguments(NamedTuple):
     source: SourceArg
     breakpoints: tuple[SourceBreakpoint, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class FunctionBreakpoint:
+class FunctionBreakpoint(NamedTuple):
     name: str
     condition: str | None = None
     hit_condition: str | None = None
     log_message: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SetFunctionBreakpointsArguments:
+class SetFunctionBreakpointsArguments(NamedTuple):
     breakpoints: tuple[FunctionBreakpoint, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ExceptionFilterOptions:
+class ExceptionFilterOptions(NamedTuple):
     filter_id: str
     condition: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SetExceptionBreakpointsArguments:
+class SetExceptionBreakpointsArguments(NamedTuple):
     filters: tuple[str, ...] = ()
     filter_options: tuple[ExceptionFilterOptions, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class ExceptionInfoArguments:
+class ExceptionInfoArguments(NamedTuple):
     thread_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class DataBreakpointInfoArguments:
+class DataBreakpointInfoArguments(NamedTuple):
     name: str
     variables_reference: int = 0
     frame_id: int | None = None
@@ -160,21 +141,18 @@ class DataBreakpointInfoArguments:
     as_address: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class DataBreakpoint:
+class DataBreakpoint(NamedTuple):
     data_id: str
     access_type: typing.Literal["read", "write", "readWrite"] = "write"
     condition: str | None = None
     hit_condition: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SetDataBreakpointsArguments:
+class SetDataBreakpointsArguments(NamedTuple):
     breakpoints: tuple[DataBreakpoint, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class BreakpointLocationsArguments:
+class BreakpointLocationsArguments(NamedTuple):
     source: SourceArg
     line: int
     column: int | None = None
@@ -182,8 +160,7 @@ class BreakpointLocationsArguments:
     end_column: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ThreadArguments:
+class ThreadArguments(NamedTuple):
     thread_id: int
     single_thread: bool = False
 
@@ -191,135 +168,115 @@ class ThreadArguments:
 Granularity = typing.Literal["statement", "line", "instruction"]
 
 
-@dataclass(frozen=True, slots=True)
-class StepArguments:
+class StepArguments(NamedTuple):
     thread_id: int
     single_thread: bool = False
     granularity: Granularity = "statement"
 
 
-@dataclass(frozen=True, slots=True)
-class StepInArguments:
+class StepInArguments(NamedTuple):
     thread_id: int
     single_thread: bool = False
     target_id: int | None = None
     granularity: Granularity = "statement"
 
 
-@dataclass(frozen=True, slots=True)
-class StepInTargetsArguments:
+class StepInTargetsArguments(NamedTuple):
     frame_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class GotoTargetsArguments:
+class GotoTargetsArguments(NamedTuple):
     source: SourceArg
     line: int
     column: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class GotoArguments:
+class GotoArguments(NamedTuple):
     thread_id: int
     target_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class RunToArguments:
+class RunToArguments(NamedTuple):
     thread_id: int
     source: SourceArg
     line: int
     single_thread: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class StackTraceArguments:
+class StackTraceArguments(NamedTuple):
     thread_id: int
     start_frame: int = 0
     levels: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class ScopesArguments:
+class ScopesArguments(NamedTuple):
     frame_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class VariablesArguments:
+class VariablesArguments(NamedTuple):
     variables_reference: int
     filter: typing.Literal["indexed", "named"] | None = None
     start: int = 0
-    count: int = 0
+    count: int = 0  # type: ignore[assignment]  # DAP's name goes before tuple's method
 
 
-@dataclass(frozen=True, slots=True)
-class SetVariableArguments:
+class SetVariableArguments(NamedTuple):
     variables_reference: int
     name: str
     value: str
 
 
-@dataclass(frozen=True, slots=True)
-class EvaluateArguments:
+class EvaluateArguments(NamedTuple):
     expression: str
     frame_id: int | None = None
     context: str = "repl"
 
 
-@dataclass(frozen=True, slots=True)
-class SetExpressionArguments:
+class SetExpressionArguments(NamedTuple):
     expression: str
     value: str
     frame_id: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class CompletionsArguments:
+class CompletionsArguments(NamedTuple):
     text: str
     column: int
     line: int = 1
     frame_id: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class LocationsArguments:
+class LocationsArguments(NamedTuple):
     location_reference: int
 
 
-@dataclass(frozen=True, slots=True)
-class CancelArguments:
+class CancelArguments(NamedTuple):
     request_id: int | None = None
     progress_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SourceArguments:
+class SourceArguments(NamedTuple):
     source: SourceArg | None = None
     source_reference: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class ModulesArguments:
+class ModulesArguments(NamedTuple):
     start_module: int = 0
     module_count: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class OneBreakpointArguments:
+class OneBreakpointArguments(NamedTuple):
     breakpoint: SourceBreakpoint
     source: SourceArg | None = None
     module: str = ""
     function: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ChangeBreakpointsArguments:
+class ChangeBreakpointsArguments(NamedTuple):
     ids: tuple[int, ...]
     change: typing.Literal["remove", "enable", "disable"]
 
 
-@dataclass(frozen=True, slots=True)
-class SetWatchArguments:
+class SetWatchArguments(NamedTuple):
     expression: str
     frame_id: int | None = None
     pending: bool = False
@@ -333,18 +290,16 @@ class SetWatchArguments:
     with_stack: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class WatchIdsArguments:
+class WatchIdsArguments(NamedTuple):
     ids: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class WatchIdArguments:
+class WatchIdArguments(NamedTuple):
     id: int
 
 
-def parse(shape: type[Any], raw: object, where: str = "arguments") -> Any:
-    """Return ``raw`` as an instance of the dataclass ``shape``.
+def parse(shape: Any, raw: object, where: str = "arguments") -> Any:
+    """Return ``raw`` as a ``shape``, one of the above.
 
     Unknown keys are ignored, as DAP asks. Raises BadArguments, naming the key that is wrong.
     """
@@ -361,21 +316,28 @@ def parse(shape: type[Any], raw: object, where: str = "arguments") -> Any:
     return shape(**values)
 
 
+def is_shape(hint: object) -> bool:
+    """True for a class of arguments."""
+    return isinstance(hint, type) and hasattr(hint, "_field_defaults")
+
+
+_CAPITALS: Final = {"client_id": "clientID"}
+
 _known_keys: dict[type[Any], list[tuple[str, str, Any, bool]]] = {}
 
 
-def _keys_of(shape: type[Any]) -> list[tuple[str, str, Any, bool]]:
+def _keys_of(shape: Any) -> list[tuple[str, str, Any, bool]]:
     """Return (field, DAP's key, type, whether it is required) of each field."""
     if shape not in _known_keys:
         hints = typing.get_type_hints(shape)
         _known_keys[shape] = [
             (
-                item.name,
-                item.metadata.get("name") or _camel(item.name),
-                hints[item.name],
-                item.default is dataclasses.MISSING,
+                name,
+                _CAPITALS.get(name) or _camel(name),
+                hints[name],
+                name not in shape._field_defaults,
             )
-            for item in dataclasses.fields(shape)
+            for name in shape._fields
         ]
     return _known_keys[shape]
 
@@ -396,8 +358,8 @@ def _value(hint: Any, raw: object, where: str) -> Any:
                 f"`{where}` must be one of {', '.join(typing.get_args(hint))}."
             )
         return raw
-    if dataclasses.is_dataclass(hint):
-        return parse(typing.cast(type[Any], hint), raw, where)
+    if is_shape(hint):
+        return parse(hint, raw, where)
     if not isinstance(raw, hint) or (hint is int and isinstance(raw, bool)):
         raise errors.BadArguments(f"`{where}` must be {_NAMES[hint]}, not {_json_type(raw)}.")
     return raw

@@ -378,7 +378,7 @@ def _path(source_: a.SourceArg) -> str:
 REQUESTS: dict[str, Request[Any]] = {
     "initialize": Request(a.InitializeArguments, initialize, needs_start=False),
     "attach": Request(a.AttachArguments, attach),
-    "launch": Request(a.LaunchArguments, attach),
+    "launch": Request(a.AttachArguments, attach),
     "configurationDone": Request(
         a.Nothing, configuration_done, {"supportsConfigurationDoneRequest": True}
     ),

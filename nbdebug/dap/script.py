@@ -254,13 +254,13 @@ def _attach(session: ScriptSession, arguments: a.AttachArguments) -> None:
     requests.attach(session, arguments)
 
 
-def _launch(session: ScriptSession, arguments: a.LaunchArguments) -> None:
+def _launch(session: ScriptSession, arguments: a.AttachArguments) -> None:
     session.is_debugging = not arguments.no_debug
     _attach(session, arguments)
 
 
 _OWN: dict[str, Request[Any]] = {
     "attach": Request(a.AttachArguments, _attach),
-    "launch": Request(a.LaunchArguments, _launch),
+    "launch": Request(a.AttachArguments, _launch),
 }
 ScriptSession.requests = {**REQUESTS, **_OWN}

@@ -18,6 +18,7 @@ from nbdebug.engine import modules
 from nbdebug.engine.statements import NONE, Statements, statements_of
 
 _RESUME = opcode.opmap["RESUME"]
+_CACHE = opcode.opmap["CACHE"]
 _SUSPENDS = inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 _CLEANUP_THROW = opcode.opmap["CLEANUP_THROW"]
 _ALLOW_TOP_LEVEL_AWAIT = 0x2000  # ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
@@ -254,8 +255,11 @@ def _sends_first_line(code: CodeType) -> bool:
         return False
     bytecode = code.co_code
     resume = next(at for at in range(0, len(bytecode), 2) if bytecode[at] == _RESUME)
+    after = resume + 2
+    while bytecode[after] == _CACHE:  # from 3.15 on RESUME has one
+        after += 2
     first = code.co_firstlineno
-    return any(line == first and end > resume + 2 for _, end, line in code.co_lines())
+    return any(line == first and end > after for _, end, line in code.co_lines())
 
 
 def is_top_level(code: CodeType) -> bool:

@@ -219,6 +219,10 @@ def _bounds(instructions: list[dis.Instruction], index: int) -> tuple[int, int]:
     return instructions[first].offset, instructions[last].offset
 
 
+_CONSTANTS = ("LOAD_CONST", "LOAD_COMMON_CONSTANT")
+"""What loads None: the second from 3.15 on."""
+
+
 def _ends_except(instructions: list[dis.Instruction], index: int, name: str) -> bool:
     """True for the ``name = None`` that the compiler puts before the end of ``except ... as``.
 
@@ -227,7 +231,7 @@ def _ends_except(instructions: list[dis.Instruction], index: int, name: str) -> 
     if index < 1 or index + 1 >= len(instructions):
         return False
     before, one, after = instructions[index - 1 : index + 2]
-    if before.opname != "LOAD_CONST" or before.argval is not None or one.argval != name:
+    if before.opname not in _CONSTANTS or before.argval is not None or one.argval != name:
         return False
     deletes = after.opname.startswith("DELETE_") and after.argval == name
     stores = one.opname.startswith("STORE_")

@@ -3,27 +3,23 @@
 Owns their shapes only.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class DumpCellArguments:
+class DumpCellArguments(NamedTuple):
     code: str
 
 
-@dataclass(frozen=True, slots=True)
-class RichInspectArguments:
+class RichInspectArguments(NamedTuple):
     variable_name: str
     frame_id: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class CopyToGlobalsArguments:
+class CopyToGlobalsArguments(NamedTuple):
     src_variable_name: str
     dst_variable_name: str
     src_frame_id: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SetSessionArguments:
+class SetSessionArguments(NamedTuple):
     session: int

@@ -1,0 +1,121 @@
+"""A process that is attached to: what that costs it, what is in it meanwhile, and what is left."""
+
+from __future__ import annotations
+
+import os
+import select
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.kernels import now
+from benchmarks.processes import rss_bytes
+from benchmarks.report import Row
+from benchmarks.samples import median
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from benchmarks.pool import Pool
+
+SPEED_BAR, BOUND_BAR_MS, ENGINE_BAR_MIB = 1.02, 200.0, 8.0
+MIB = 1024 * 1024
+
+# Tells how long each round took, on a line of its own.
+PROGRAM = """\
+import sys, time
+def step(n):
+    return n + 1
+def rounds():
+    while True:
+        start, x = time.perf_counter(), 0
+        for _ in range(100_000):
+            x = step(x)
+        print(time.perf_counter() - start, flush=True)
+rounds()
+"""
+LINE = PROGRAM.splitlines().index("            x = step(x)") + 1
+
+
+class Target:
+    """One process of the program."""
+
+    def __init__(self, path: Path) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, str(path)], stdout=subprocess.PIPE, bufsize=0
+        )
+        self.pid = self.process.pid
+
+    def rounds_s(self, count: int) -> float:
+        """The median of as many rounds, without those that were written before."""
+        assert self.process.stdout is not None
+        while select.select([self.process.stdout], [], [], 0)[0]:
+            self.process.stdout.readline()
+        self.process.stdout.readline()  # it had begun before
+        found = median([float(self.process.stdout.readline()) for _ in range(count)])
+        assert found is not None
+        return found
+
+    def threads(self) -> int:
+        """How many it has, as the system counts."""
+        return len(os.listdir(f"/proc/{self.pid}/task"))
+
+
+def measure(pool: Pool) -> list[Row]:
+    """A new process for each attach, since the first one in it costs most."""
+    count = pool.options.size(20, 5)
+    found: list[tuple[float, float, float, float]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "rounds.py"
+        path.write_text(PROGRAM, encoding="utf-8")
+        for _ in range(pool.options.reps):
+            with running(path) as target:
+                found.append(attach_once(target, path, count))
+    rows = (
+        ("speed while attached to, no breakpoint", "x", SPEED_BAR),
+        ("engine in, first breakpoint bound, busy target", "ms", BOUND_BAR_MS),
+        ("memory of the target with the engine", "MiB", ENGINE_BAR_MIB),
+        ("threads left after a detach", "", 0.0),
+    )
+    return [
+        Row(what=what, unit=unit, bar=bar, ours=samples, stock=())
+        for (what, unit, bar), samples in zip(rows, zip(*found, strict=True), strict=True)
+    ]
+
+
+@contextmanager
+def running(path: Path) -> Iterator[Target]:
+    """Run the program, and end it."""
+    target = Target(path)
+    try:
+        yield target
+    finally:
+        target.process.kill()
+        target.process.communicate()
+
+
+def attach_once(target: Target, path: Path, count: int) -> tuple[float, float, float, float]:
+    """Speed as a ratio, milliseconds to the first breakpoint, MiB, and threads left."""
+    import nbdebug
+
+    target.rounds_s(1)  # it has begun
+    threads, size = target.threads(), rss_bytes(target.pid)
+    start = now()
+    with nbdebug.attach(target.pid) as session:
+        session.add_breakpoint(str(path), LINE)
+        bound_ms = 1e3 * (now() - start)
+        session.clear_breakpoints()
+        if session.status().stop is not None:
+            session.resume()
+        grown = (rss_bytes(target.pid) - size) / MIB
+    before = target.rounds_s(count)
+    with nbdebug.attach(target.pid):
+        ratio = target.rounds_s(count) / before
+    end = now() + 5
+    while target.threads() > threads and now() < end:
+        time.sleep(0.01)
+    return ratio, bound_ms, grown, float(target.threads() - threads)
