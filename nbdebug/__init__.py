@@ -149,8 +149,8 @@ def watch(text: str, **options: "Any") -> "WatchHandle":
     ``call(event)``. Options: ``condition`` (of ``old`` and ``new``), ``on`` ("change", "write",
     "delete", "read"), ``action`` ("auto", "stop", "log", "raise", "call"), ``call``, ``hits``
     (">=5"), ``once``, ``thread``, ``keep`` (events), ``stack``, ``pending``, ``way`` ("auto",
-    "exact", "sites"). With ``with`` it ends with the block, as a decorator it watches while the
-    function runs.
+    "exact", "sites", "lines"). With ``with`` it ends with the block, as a decorator it watches
+    while the function runs.
 
     Raises NotWatchable, UnknownVariable, BadWatch, BadCondition, BadHitCondition, NoToolId.
     """

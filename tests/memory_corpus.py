@@ -13,7 +13,7 @@ from debuggee import Debuggee, debuggee_in
 from watch_corpus import NOT, prepare, seen, watch
 
 from nbdebug.engine import hardware
-from nbdebug.engine.watch_model import Access
+from nbdebug.engine.watch_model import Access, Way
 
 Event = tuple[str, str, str]
 
@@ -267,6 +267,9 @@ EVERYWHERE: dict[str, tuple[str, str, list[Event]]] = {
 }
 """What is told with the processor's watchpoints and without them."""
 
+BY_SITES = [case for case in EVERYWHERE if case != "a slot of an object"]
+"""What store sites tell exactly: they see no setattr."""
+
 BY_PROCESSOR: dict[str, tuple[str, str, dict[str, Any], list[Event]]] = {
     "what no statement says": (
         """
@@ -334,6 +337,217 @@ BY_PROCESSOR: dict[str, tuple[str, str, dict[str, Any], list[Event]]] = {
     ),
 }
 
+BY_LINES: dict[str, tuple[str, str, list[Event]]] = {
+    "writes in C": (
+        """
+        import array, ctypes, io, operator, struct
+        data = array.array('q', [0] * 4)
+        part = (ctypes.c_char * 8).from_buffer(data, 16)
+        def main():
+            operator.setitem(data, 2, 9)  # @operator
+            struct.pack_into('q', data, 16, 7)  # @pack
+            ctypes.memset(ctypes.addressof(part), 0, 8)  # @memset
+            list(map(data.__setitem__, [1, 2], [5, 6]))  # @map
+            io.BytesIO(bytes(32)).readinto(memoryview(data).cast('B'))  # @readinto
+            y = [operator.setitem(data, i, 1) for i in range(3)]  # @comprehension
+            for i in range(3): operator.setitem(data, 2, i + 5)  # @loop
+            for _ in map(data.__setitem__, [2], [3]): pass  # @iterator
+            if operator.setitem(data, 2, 2) or True:  # @test
+                y = 1
+            data[2] = 3; operator.setitem(data, 2, 4)  # @twice
+        """,
+        "data[2]",
+        [
+            ("operator", "0", "9"),
+            ("pack", "9", "7"),
+            ("memset", "7", "0"),
+            ("map", "0", "6"),
+            ("readinto", "6", "0"),
+            ("comprehension", "0", "1"),
+            ("loop", "1", "5"),
+            ("loop", "5", "6"),
+            ("loop", "6", "7"),
+            ("iterator", "7", "3"),
+            ("test", "3", "2"),
+            ("twice", "2", "3"),
+            ("twice", "3", "4"),
+        ],
+    ),
+    "writes at the ends of functions": (
+        """
+        import array, operator
+        data = array.array('q', [0] * 4)
+        def put(value):
+            operator.setitem(data, 2, value)  # @put
+        def give(value):
+            return operator.setitem(data, 2, value)  # @give
+        def numbers():
+            yield operator.setitem(data, 2, 3)  # @yield
+            operator.setitem(data, 2, 4)  # @end
+        def recurse(n):
+            if n:
+                recurse(n - 1)
+            operator.setitem(data, 2, n)  # @recurse
+        def main():
+            put(1)
+            give(2)
+            for _ in numbers():
+                y = 1
+            recurse(2)
+            (lambda: operator.setitem(data, 2, 8))()  # @lambda
+            exec("operator.setitem(data, 2, 9)", globals())  # @exec
+        """,
+        "data[2]",
+        [
+            ("put", "0", "1"),
+            ("give", "1", "2"),
+            ("yield", "2", "3"),
+            ("end", "3", "4"),
+            ("recurse", "4", "0"),
+            ("recurse", "0", "1"),
+            ("recurse", "1", "2"),
+            ("lambda", "2", "8"),
+            ("exec", "8", "9"),
+        ],
+    ),
+    "writes before an exception": (
+        """
+        import array, operator
+        data = array.array('q', [0] * 4)
+        def fails(value):
+            operator.setitem(data, 2, value), 1 / 0  # @callee
+        def passes(value):
+            try:
+                fails(value)
+            finally:
+                y = 1
+        class Quiet:
+            def __enter__(self):
+                operator.setitem(data, 2, 7)  # @enter
+            def __exit__(self, *args):
+                operator.setitem(data, 2, 9)  # @exit
+                return True
+        def main():
+            try:
+                operator.setitem(data, 2, 1), 1 / 0  # @here
+            except ZeroDivisionError:
+                y = 1
+            try:
+                fails(2)
+            except ZeroDivisionError as error:
+                y = 1
+            try:
+                passes(3)
+            except ZeroDivisionError:
+                operator.setitem(data, 2, 4)  # @handler
+            with Quiet():
+                operator.setitem(data, 2, 8), 1 / 0  # @body
+        """,
+        "data[2]",
+        [
+            ("here", "0", "1"),
+            ("callee", "1", "2"),
+            ("callee", "2", "3"),
+            ("handler", "3", "4"),
+            ("enter", "4", "7"),
+            ("body", "7", "8"),
+            ("exit", "8", "9"),
+        ],
+    ),
+    "writes by what calls back": (
+        """
+        import array, functools, operator
+        data = array.array('q', [0] * 4)
+        def add(one, other):
+            return one + other
+        def writing():
+            yield 1
+            operator.setitem(data, 2, 1)  # @generator
+            yield 2
+        def values():
+            for value in 5, 6:
+                operator.setitem(data, 2, value)  # @inside
+                yield value
+        def main():
+            functools.reduce(add, writing())
+            sorted(map(data.__setitem__, [2], [2]), key=lambda _: 0)  # @sorted
+            add(operator.setitem(data, 2, 3) or 0, add(0, 0))  # @argument
+            list(map(add, values(), [0] * 3))
+        """,
+        "data[2]",
+        [
+            ("generator", "0", "1"),
+            ("sorted", "1", "2"),
+            ("argument", "2", "3"),
+            ("inside", "3", "5"),
+            ("inside", "5", "6"),
+        ],
+    ),
+    "tasks": (
+        """
+        import array, asyncio, operator
+        data = array.array('q', [0] * 4)
+        async def work(n):
+            operator.setitem(data, 2, n)  # @first
+            await asyncio.sleep(0)
+            operator.setitem(data, 2, n + 10)  # @second
+        async def both():
+            await asyncio.gather(work(1), work(2))
+        def main():
+            asyncio.run(both())
+        """,
+        "data[2]",
+        [
+            ("first", "0", "1"),
+            ("first", "1", "2"),
+            ("second", "2", "11"),
+            ("second", "11", "12"),
+        ],
+    ),
+    "numpy in libraries": (
+        """
+        import numpy as np
+        data = np.arange(6.0)
+        def main():
+            np.nan_to_num(data, copy=False)
+            np.negative(data, data)  # @negative
+            np.add.at(data, [3], 5)  # @at
+            np.lib.stride_tricks.as_strided(data, (2,), (24,))[1] = 5  # @strided
+            data[3] = np.nan  # @nan
+            data[3] = np.nan
+            np.nan_to_num(data, copy=False)  # @library
+        """,
+        "data[3]",
+        [
+            ("negative", "3.0", "-3.0"),
+            ("at", "-3.0", "2.0"),
+            ("strided", "2.0", "5.0"),
+            ("nan", "5.0", "nan"),
+            ("library", "nan", "0.0"),
+        ],
+    ),
+    "a slot of a list in C": (
+        """
+        import heapq, operator
+        items = [3, 2, 1]
+        def main():
+            heapq.heapify(items)  # @heapify
+            operator.setitem(items, 0, len)  # @object
+            operator.iadd(items, [4])
+            operator.setitem(items, 0, None)  # @none
+            list.__init__(items)  # @gone
+        """,
+        "items[0]",
+        [
+            ("heapify", "3", "1"),
+            ("object", "1", "<built-in function len>"),
+            ("none", "<built-in function len>", "None"),
+            ("gone", "None", NOT),
+        ],
+    ),
+}
+"""What the comparison at lines tells exactly, and store sites don't."""
+
 READ_ATTRIBUTES: dict[str, tuple[str, str, dict[str, Any], list[Event]]] = {
     "reads of an attribute": (
         """
@@ -355,31 +569,35 @@ READ_ATTRIBUTES: dict[str, tuple[str, str, dict[str, Any], list[Event]]] = {
 }
 
 
-def check(program: Debuggee, case: str) -> None:
+def check(program: Debuggee, case: str, way: Way = Way.AUTO) -> None:
     """Run a program's function main while a place of it is watched."""
-    if case in EVERYWHERE:
-        text, what, expected = EVERYWHERE[case]
-        options: dict[str, Any] = {}
+    options: dict[str, Any] = {"way": way}
+    if case in EVERYWHERE or case in BY_LINES:
+        text, what, expected = {**EVERYWHERE, **BY_LINES}[case]
     else:
-        text, what, options, expected = {**BY_PROCESSOR, **READ_ATTRIBUTES}[case]
+        text, what, more, expected = {**BY_PROCESSOR, **READ_ATTRIBUTES}[case]
+        options |= more
     prepare(program, text)
     watched = watch(program, what, **options)
     program.namespace["main"]()
     assert (found := seen(program, watched)) == expected, (case, watched.mechanism.name, found)
 
 
-def cases() -> list[str]:
+def cases() -> list[tuple[str, Way]]:
     """Return what can be run in this process."""
     able = hardware.why_not() is None
-    return [*EVERYWHERE, *READ_ATTRIBUTES, *(BY_PROCESSOR if able else ())]
+    names = [*EVERYWHERE, *READ_ATTRIBUTES, *(BY_PROCESSOR if able else ())]
+    by_sites = [(case, Way.SITES) for case in BY_SITES]
+    by_lines = [(case, Way.LINES) for case in (*EVERYWHERE, *BY_LINES)]
+    return [*((case, Way.AUTO) for case in names), *by_sites, *by_lines]
 
 
 def main() -> None:
     """Go through the corpus; print how many programs were run."""
-    for case in cases():
+    for case, way in cases():
         with tempfile.TemporaryDirectory() as folder, debuggee_in(Path(folder)) as program:
             program.client.attached = False
-            check(program, case)
+            check(program, case, way)
     print(len(cases()), "programs on", sys.version.split()[0])
 
 

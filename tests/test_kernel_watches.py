@@ -57,6 +57,34 @@ def test_a_watch_prints_who_changed_it_where_no_debugger_is_open(each_python: Pa
         assert out(kernel, "%watch") == "Nothing is watched."
 
 
+ALIASES = "alias = data\nnp.add(alias, 1, out=alias)\nalias.fill(3)"
+AWAITS = """import asyncio
+def work():
+    np.negative(data, data)
+await asyncio.sleep(0)
+work()"""
+
+
+def test_an_element_is_compared_at_lines_where_the_processor_may_not(each_python: Path) -> None:
+    python = str(each_python)
+    with running_kernel(python=python, enable=False, NBDEBUG_NO_HARDWARE="1") as kernel:
+        out(kernel, "import numpy as np\ndata = np.zeros(4)\n%watch data[2]")
+        number = int(out(kernel, "print(len(In) - 1)"))
+        assert out(kernel, ALIASES).splitlines() == [
+            f"data[2] changed: 0.0 -> 1.0 at cell [{number + 1}] line 2",
+            f"data[2] changed: 1.0 -> 3.0 at cell [{number + 1}] line 3",
+        ]
+        assert out(kernel, AWAITS).splitlines() == [
+            f"data[2] changed: 3.0 -> -3.0 at cell [{number + 2}] line 3, in work()"
+        ]
+        listing = " ".join(out(kernel, "%watch").split())
+        for said in ("compare at lines", "NBDEBUG_NO_HARDWARE is set", "20 to 40 times"):
+            assert said in listing
+        for option, mechanism in (("--sites", "store sites"), ("--lines", "compare at lines")):
+            out(kernel, f"%unwatch --all\n%watch data[2] {option}")
+            assert mechanism in out(kernel, "%watch")
+
+
 @pytest.mark.parametrize(
     ("options", "code", "expected"),
     [

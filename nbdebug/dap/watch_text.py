@@ -13,7 +13,7 @@ from nbdebug.engine.watch_model import Access, Action, WatchSpec, Way
 
 _ACTIONS = {"--stop": Action.STOP, "--log": Action.LOG, "--raise": Action.RAISE}
 _VALUES = ("--if", "--hits", "--on", "--thread", "--call", "--keep")
-_FLAGS = ("--once", "--stack", "--pending", "--history", "--exact", "--sites")
+_FLAGS = ("--once", "--stack", "--pending", "--history", "--exact", "--sites", "--lines")
 
 
 class BadWatchText(errors.UsageError):
@@ -115,7 +115,7 @@ def _accesses(text: str) -> tuple[Access, ...]:
 
 
 def _way(options: dict[str, str]) -> Way:
-    wanted = [way for way in (Way.EXACT, Way.SITES) if f"--{way}" in options]
+    wanted = [way for way in (Way.EXACT, Way.SITES, Way.LINES) if f"--{way}" in options]
     if len(wanted) > 1:
-        raise BadWatchText("One of --exact and --sites can be asked for.")
+        raise BadWatchText("One of --exact, --sites and --lines can be asked for.")
     return wanted[0] if wanted else Way.AUTO

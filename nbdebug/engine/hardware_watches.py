@@ -27,7 +27,7 @@ from nbdebug.engine.deferred import Deferred
 from nbdebug.engine.hardware import HardwareWatch, MemoryHit, NoWatchSlot
 from nbdebug.engine.locks import hold, new_lock
 from nbdebug.engine.mechanisms import Mechanism, Tell
-from nbdebug.engine.memory_targets import guard_of, place_of
+from nbdebug.engine.memory_targets import guard_of, holds_more, place_of
 from nbdebug.engine.monitor import DISABLE
 from nbdebug.engine.store_sites import content_sites, item_read_sites
 from nbdebug.engine.traps import Stack, Traps
@@ -35,7 +35,7 @@ from nbdebug.engine.usercode import OWN_FOLDER, is_own
 from nbdebug.engine.watch_model import Access, CodePlace, WatchSpec, Way
 from nbdebug.engine.watch_sites import SiteCheck, SiteTable, joined_hit
 from nbdebug.engine.watch_targets import ItemTarget, MemoryTarget, Target
-from nbdebug.engine.watch_values import MISSING, is_container, is_same, remember
+from nbdebug.engine.watch_values import MISSING, is_same, remember
 
 _PASSES: Final = 1000
 """So often a statement is asked whether it has hit, before it is asked no more."""
@@ -62,7 +62,7 @@ class HardwareWatches:
         """See `mechanisms.Offer`. Raises NoWatchSlot where nothing else would do."""
         accesses = frozenset(spec.accesses)
         is_needed = spec.way is Way.EXACT or bool(accesses & {Access.READ, Access.WRITE})
-        if not (is_needed or is_raw(target)) and _holds_more(target):
+        if not (is_needed or is_raw(target)) and holds_more(target):
             return ""  # what is in the item is watched with it
         try:
             found = MemoryWatch(self, self._table, target, accesses, tell)
@@ -483,12 +483,6 @@ class _Threads:
 def is_raw(target: Target) -> bool:
     """True for bytes in memory, of which nothing but the processor can tell."""
     return isinstance(target, MemoryTarget)
-
-
-def _holds_more(target: Target) -> bool:
-    """True for an item that is a container by itself, and no view of its owner's memory."""
-    is_view = isinstance(target, ItemTarget) and isinstance(target.key, slice)
-    return not is_view and is_container(target.read())
 
 
 def _innermost(stack: Stack) -> CodePlace | None:

@@ -82,13 +82,14 @@ it; "" where another one is as good."""
 def chosen(
     offers: list[Offer], target: Target, spec: WatchSpec, tell: Tell
 ) -> tuple[Mechanism | None, str]:
-    """Return the first mechanism on offer; without one, None and the reasons."""
+    """Return the first mechanism on offer, None without one, and why no better one serves."""
     if spec.way is Way.SITES:
         return None, ""
-    reasons = []
+    reasons: list[str] = []
     for offer in offers:
         found = offer(target, spec, tell)
         if not isinstance(found, str):
-            return found, ""
-        reasons.append(found)
-    return None, " ".join(reason for reason in reasons if reason)
+            return found, " ".join(reasons)
+        if found:
+            reasons.append(found)
+    return None, " ".join(reasons)

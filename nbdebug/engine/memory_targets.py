@@ -11,7 +11,7 @@ from nbdebug import errors
 from nbdebug.engine import hardware, libraries, memory, physical
 from nbdebug.engine.libraries import Kind
 from nbdebug.engine.watch_targets import ItemTarget, MemoryTarget, Target
-from nbdebug.engine.watch_values import MISSING, Owner
+from nbdebug.engine.watch_values import MISSING, Owner, is_container
 
 _MOVING: Final = (list, bytearray)
 _PROCESSOR_BYTES: Final = 8 * hardware.SLOTS
@@ -27,7 +27,7 @@ def place_of(target: Target) -> memory.Place:
     start, count = _indices(target)
     try:
         if type(owner) is list:
-            if count != 1:
+            if isinstance(target.key, slice):
                 raise errors.NotSupported("A slice of a list isn't one place in memory.")
             return memory.ListSlot(owner, start[0], target.owner.get)
         if libraries.kind_of(type(owner)) is Kind.ARRAY and owner.dtype.hasobject:
@@ -45,6 +45,12 @@ def guard_of(target: Target) -> memory.Place | None:
     if not physical.is_a(owner, *_MOVING):
         return None
     return memory.ItemsPointer(owner, target.owner.get)
+
+
+def holds_more(target: Target) -> bool:
+    """True for an item that is a container by itself, and no view of its owner's memory."""
+    is_view = isinstance(target, ItemTarget) and isinstance(target.key, slice)
+    return not is_view and is_container(target.read())
 
 
 def bytes_of(target: Target, frame: FrameType | None, length: int) -> Target:

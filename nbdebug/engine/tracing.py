@@ -488,6 +488,9 @@ class Tracer:
         if self._sites.users and reason is not None:
             self._watches.look_at_stop(frame)
         self._stops.stop_here(frame, reason, hit, at_line=at_line, is_calling=is_calling)
+        if self._sites.users and reason is not None:
+            # What was evaluated meanwhile may have written: that is no line's doing.
+            self._watches.look_at_stop(frame)
 
 
 def _depth_of(frame: FrameType) -> int:

@@ -34,6 +34,7 @@ class Way(StrEnum):
     AUTO = "auto"
     EXACT = "exact"
     SITES = "sites"
+    LINES = "lines"
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ _SEQUENCES = {id(cls) for cls in (list, tuple, deque)}
 _MAPPINGS = {id(cls) for cls in (dict, OrderedDict, defaultdict)}
 _SETS = {id(cls) for cls in (set, frozenset)}
 _MUTABLE = {id(cls) for cls in (list, deque, set, dict, OrderedDict, defaultdict, bytearray)}
+_FROZEN = ("number", "bool", "bool_", "datetime64", "character")
 _LIBRARIES = ("numpy", "pandas", "polars", "torch", "array", "xarray", "collections")
 
 
@@ -65,7 +66,7 @@ class Shadow:
         self.text = _text(value)
         self.mark = fingerprint(value)
         try:
-            self.ref: Any = weakref.ref(value)
+            self.ref: Any = (lambda: value) if _is_frozen(value) else weakref.ref(value)
         except TypeError:
             self.ref = None
 
@@ -216,6 +217,14 @@ def _sampled(value: Any) -> Any:
 def _is_scalar(value: Any) -> bool:
     return (
         hasattr(value, "dtype") and getattr(value, "shape", None) == () and hasattr(value, "item")
+    )
+
+
+def _is_frozen(value: Any) -> bool:
+    """True for a number or the like of numpy's, which may be kept: it can't change."""
+    cls = type(value)
+    return physical.module_of(cls) == "numpy" and any(
+        physical.name_of(base) in _FROZEN for base in physical.mro(cls)
     )
 
 

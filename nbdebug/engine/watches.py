@@ -22,7 +22,7 @@ from nbdebug.engine.attribute_watches import AttributeWatches
 from nbdebug.engine.checks import Hit
 from nbdebug.engine.deferred import Deferred
 from nbdebug.engine.locks import locked, new_lock
-from nbdebug.engine.mechanisms import Mechanism, Offer, chosen
+from nbdebug.engine.mechanisms import Mechanism, Offer, Tell, chosen
 from nbdebug.engine.model import Location
 from nbdebug.engine.monitor import Monitor
 from nbdebug.engine.usercode import UserCode, is_own
@@ -107,6 +107,9 @@ class Watch:
 
     def _check_sites(self) -> None:
         target, spec = self.target, self.spec
+        if spec.way is Way.LINES:
+            said = f"`{target.text}` can't be compared at lines: {self._why_not}"
+            raise errors.BadWatch(said)
         if spec.way is Way.EXACT:
             reason = self._why_not or "Store sites serve it as well."
             raise errors.BadWatch(f"`{target.text}` can't be watched exactly: {reason}")
@@ -310,12 +313,13 @@ class Watches:
         self.exact = ExactWatches(monitor_, self.table)
         self.deferred = Deferred(monitor_)
         self.attributes = AttributeWatches(self.deferred, reports.notice)
-        self._is_user = user_code.is_user
+        self._user_code = user_code
         self._hardware: HardwareWatches | None = None
         self.offers: list[Offer] = [
             self.exact.offer,
             self.attributes.offer,
             lambda target, spec, tell: self.hardware().offer(target, spec, tell),
+            self._offer_lines,
         ]
         """Better mechanisms than store sites, the best first; each may decline a target."""
         self._ids = ids
@@ -336,7 +340,7 @@ class Watches:
             spec,
             origin,
             self.table,
-            self.offers,
+            [self._offer_lines] if spec.way is Way.LINES else self.offers,
             self.reports,
             self._ended,
         )
@@ -382,7 +386,7 @@ class Watches:
         if self._hardware is None:
             from nbdebug.engine.hardware_watches import HardwareWatches
 
-            self._hardware = HardwareWatches(self.deferred, self.table, self._is_user)
+            self._hardware = HardwareWatches(self.deferred, self.table, self._user_code.is_user)
         return self._hardware
 
     def named(self, text: str) -> list[Watch]:
@@ -424,7 +428,7 @@ class Watches:
                 watch.look(where)
 
     def look_at_stop(self, frame: FrameType) -> None:
-        """Do what `look` does, before a stop in ``frame``."""
+        """Do what `look` does, before or after a stop in ``frame``."""
         place = self.reports.place(frame.f_code.co_filename, frame.f_lineno or 0)
         self.look(f"the stop at {place}")
 
@@ -451,6 +455,12 @@ class Watches:
         self.table.close()
 
     # -- inside
+
+    def _offer_lines(self, target: Target, spec: WatchSpec, tell: Tell) -> Mechanism | str:
+        # As for hardware: most do without.
+        from nbdebug.engine.line_watches import offer_of
+
+        return offer_of(target, spec, tell, self.table, self._user_code)
 
     def _remove(self, watch: Watch) -> None:
         self._all.pop(watch.id, None)
@@ -509,10 +519,11 @@ def default_place(path: str, line: int) -> str:
 
 def _kept(value: Any, text: str) -> Any:
     """Return the value where keeping it does no harm, else its text."""
-    if is_plain(value):
-        return value_of(value)
-    if type(value).__module__ == "numpy" and getattr(value, "shape", None) == ():
-        return value.item()
+    found = value_of(value)
+    if is_plain(found):
+        return found
+    if type(found).__module__ == "numpy" and getattr(found, "shape", None) == ():
+        return found.item()
     return text
 
 

@@ -45,7 +45,8 @@ class WatchMagics(Magics):
         %watch x --keep 100                 how many events are remembered (1000)
         %watch x --pending                  a name that isn't there yet: told when it is first made
         %watch x --exact                    see each write of a global, whoever writes; or --sites:
-                                            an attribute or item by the statements that write it
+                                            an attribute or item by the statements that write it;
+                                            or --lines: compare it after each line of your code
         %watch x --history                  what it has seen; for numbers a plot, too
         %watch x --pid 4711                 in the session with this process; `%session` lists them
 

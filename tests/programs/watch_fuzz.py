@@ -1,8 +1,8 @@
 """Sets and ends watches at random while threads run: each must tell exactly what happened.
 
 Run by test_watch_stress.py, as a process of its own: python watch_fuzz.py SECONDS WAYS [SEED], where
-WAYS are the ways that are to be had, such as auto,exact,sites. What the guests compute must be as
-without it. It ends with live watches, on purpose.
+WAYS are the ways that are to be had, such as auto,exact,sites,lines. What the guests compute must be
+as without it. It ends with live watches, on purpose.
 """
 
 import gc

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from debuggee import Debuggee, debuggee_in
 from interpreters import ROOT
-from memory_corpus import BY_PROCESSOR, EVERYWHERE, READ_ATTRIBUTES, check
+from memory_corpus import BY_LINES, BY_PROCESSOR, BY_SITES, EVERYWHERE, READ_ATTRIBUTES, check
 from watch_corpus import prepare, seen, watch
 
 from nbdebug import errors
@@ -59,6 +59,16 @@ def test_each_change_is_told_once(program: Debuggee, case: str) -> None:
     check(program, case)
 
 
+@pytest.mark.parametrize("case", BY_SITES)
+def test_store_sites_tell_each_change_once(program: Debuggee, case: str) -> None:
+    check(program, case, Way.SITES)
+
+
+@pytest.mark.parametrize("case", [*EVERYWHERE, *BY_LINES])
+def test_the_line_that_has_run_is_told_whatever_wrote(program: Debuggee, case: str) -> None:
+    check(program, case, Way.LINES)
+
+
 @pytest.mark.usefixtures("able")
 @pytest.mark.parametrize("case", BY_PROCESSOR)
 def test_the_processor_sees_what_no_statement_says(program: Debuggee, case: str) -> None:
@@ -72,6 +82,7 @@ def test_the_corpus_is_told_exactly_on_each_python(each_python: Path, forbidden:
     assert done.returncode == 0, done.stderr
     able = not forbidden and hardware.why_not() is None
     number = len(EVERYWHERE) + len(READ_ATTRIBUTES) + len(BY_PROCESSOR) * able
+    number += len(BY_SITES) + len(EVERYWHERE) + len(BY_LINES)
     assert done.stdout.startswith(f"{number} programs on")
 
 
@@ -237,7 +248,7 @@ def test_the_fifth_is_compared_unless_it_must_be_exact(program: Debuggee, able: 
     )
     watches = [watch(program, f"data[{i}]") for i in range(5)]
     mechanisms = [one.mechanism.name for one in watches]
-    assert mechanisms == ["hardware watchpoint"] * 4 + ["store sites"]
+    assert mechanisms == ["hardware watchpoint"] * 4 + ["compare at lines"]
     assert watches[4].info().why_not == "All 4 watchpoints of the processor are in use."
     for options in ({"accesses": (Access.READ,)}, {"way": Way.EXACT}):
         with pytest.raises(NoWatchSlot):
@@ -252,7 +263,7 @@ def test_the_fifth_is_compared_unless_it_must_be_exact(program: Debuggee, able: 
 def test_what_is_too_large_for_the_processor_is_compared(program: Debuggee, able: None) -> None:
     prepare(program, "data = bytearray(100)\ndef main():\n    data[50] = 1  # @write\n")
     watched = watch(program, "data[10:90]")
-    assert watched.mechanism.name == "store sites"
+    assert watched.mechanism.name == "compare at lines"
     assert "80 bytes need more than the 4 watchpoints" in watched.info().why_not
     program.namespace["main"]()
     assert [mark for mark, _, _ in seen(program, watched)] == ["write"]
@@ -320,7 +331,7 @@ def test_where_hardware_is_forbidden_the_reason_is_told(each_python: Path) -> No
     )
     reason = "NBDEBUG_NO_HARDWARE is set, so the processor's watchpoints aren't used."
     lines = done.stdout.splitlines()
-    assert lines[0] == f"store sites {reason}"
+    assert lines[0] == f"compare at lines {reason}"
     assert len(lines) == 3 and all(line.endswith(reason) for line in lines)
 
 

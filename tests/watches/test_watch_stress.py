@@ -66,11 +66,11 @@ def test_a_hundred_thousand_writes_of_each_of_eight_threads_are_told(target: str
 
 
 def test_watches_that_come_and_go_tell_exactly_what_happened(compiled: Path) -> None:
-    assert run(compiled, "watch_fuzz.py", str(SECONDS), "auto,exact,sites") == "ends"
+    assert run(compiled, "watch_fuzz.py", str(SECONDS), "auto,exact,sites,lines") == "ends"
 
 
 def test_the_same_without_the_compiled_part(each_python: Path) -> None:
-    assert run(each_python, "watch_fuzz.py", str(SECONDS), "sites", pure=True) == "ends"
+    assert run(each_python, "watch_fuzz.py", str(SECONDS), "sites,lines", pure=True) == "ends"
 
 
 def test_a_forked_child_has_no_exact_watch_of_its_parent_and_may_set_its_own(
