@@ -35,6 +35,7 @@ from nbdebug.errors import NbdebugError
 
 TIMEOUT_S = 10.0
 _SAFE = (3, 14)
+_ENGINES = (3, 12)
 _LOOK_AGAIN_S = 0.02
 _VETO_S = 1.0
 """A script that was taken and not even read after so long isn't going to be."""
@@ -150,6 +151,9 @@ class _Attempt:
     def _ask_older(self, door: Doorway, memory: Memory, found: runtime.Runtime) -> Channel:
         """As ``_ask``, by the way into 3.12 and 3.13."""
         policy.require(policy.Level.LEGACY, self._pid)
+        if found.version < _ENGINES:
+            why = "the engine needs 3.12 or newer"
+            raise errors.NoLegacyWay.of(self._pid, version=found.release, why=why)
         self._record.way = "legacy"
         request = legacy.inject(
             memory, found, door.script_path, wake=self._wake, record=self._record
