@@ -26,10 +26,12 @@ NEW = ("3.14", "3.15")
 """Pythons with a safe way in."""
 OLD = ("3.12", "3.13")
 """Those that only ``--legacy`` gets into."""
+OLDER = ("3.8", "3.9", "3.10", "3.11")
+"""Those that the engine can't run on."""
 
 # Where each scenario blocks, as Linux's numbers of system calls on x86-64.
 BLOCKS_IN = {
-    "sleep": (35, 230),
+    "sleep": (35, 230, 23, 270),
     "accept": (43, 288),
     "recv": (45,),
     "read_line": (0,),
@@ -94,6 +96,14 @@ def require_target_python(version: str) -> TargetPython:
     python = find_target_python(version)
     if python is None:
         pytest.skip(f"no Python {version} for targets: `tools/get-python {version}` fetches one")
+    return python
+
+
+def require_older_python(version: str) -> TargetPython:
+    """As ``require_target_python``, of one that nothing else needs."""
+    python = find_target_python(version)
+    if python is None:
+        pytest.skip(f"no Python {version} here, which isn't needed otherwise")
     return python
 
 

@@ -38,12 +38,15 @@ runtime_state (_PyRuntimeState) 3.9-: size=sizeof finalizing=_finalizing
 runtime_state (_PyRuntimeState) 3.8-3.8: size=sizeof finalizing
     interpreters_head=interpreters.head
 runtime_state (_PyRuntimeState) 3.8-3.11: gil=ceval.gil
-runtime_state (_PyRuntimeState) 3.12-: interpreters_main=interpreters.main
-    pending_calls=ceval.pending_mainthread
-pending_calls (struct _pending_calls) 3.12-3.12: lock npending=calls_to_do calls first next=last
+runtime_state (_PyRuntimeState): interpreters_main=interpreters.main
+runtime_state (_PyRuntimeState) 3.8-3.8: eval_breaker=ceval.eval_breaker
+    pending_calls=ceval.pending
+runtime_state (_PyRuntimeState) 3.12-: pending_calls=ceval.pending_mainthread
+pending_calls (struct _pending_calls) 3.8-3.12: lock npending=calls_to_do calls first next=last
 pending_calls (struct _pending_calls) 3.13-: lock=mutex npending max calls first next
 interpreter_state (PyInterpreterState): size=sizeof id next
-interpreter_state (PyInterpreterState) 3.12-3.12: eval_breaker=ceval.eval_breaker
+interpreter_state (PyInterpreterState) 3.9-3.11: pending_calls=ceval.pending
+interpreter_state (PyInterpreterState) 3.9-3.12: eval_breaker=ceval.eval_breaker
 interpreter_state (PyInterpreterState) 3.13-: threads_main=threads.main
 interpreter_state (PyInterpreterState) 3.8-3.10: threads_head=tstate_head
 interpreter_state (PyInterpreterState) 3.11-: threads_head=threads.head

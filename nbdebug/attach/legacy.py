@@ -1,4 +1,4 @@
-"""The way into 3.12 and 3.13, which have no safe point for scripts: only where it is asked for.
+"""The way into 3.8 to 3.13, which have no safe point for scripts: only where it is asked for.
 
 Owns two ways and the choice between them. A main thread that runs, or waits for a lock, works off a
 call that is queued for it. One that is blocked in a system call of the list below, which Python
@@ -20,7 +20,7 @@ from .tracer import TRACER, CannotTrace, Held
 from .waking import Wake
 from .writer import Outcome, State, Step
 
-VERSIONS = ((3, 12), (3, 13))
+VERSIONS = tuple((3, minor) for minor in range(8, 14))
 
 # By x86-64's numbers. Never futex: whose lock it is can't be told; nor restart_syscall, which may
 # stand for it. Both are made to return EINTR, and what follows is seen.
@@ -85,7 +85,7 @@ def inject(
     pid = memory.pid
     writer.check_state(pid)
     if runtime.version not in VERSIONS:
-        why = "only 3.12 and 3.13 have one that is known here"
+        why = "only 3.8 to 3.13 have one that is known here"
         raise errors.NoLegacyWay.of(pid, version=runtime.release, why=why)
     refusal = policy.refusal_of(pid)
     if refusal is not None:
@@ -247,8 +247,7 @@ class LegacyRequest:
 
     def _has_gil(self, held: Held) -> bool:
         known, memory = self.runtime.offsets, self.memory
-        interpreter = self.runtime.main_interpreter(memory)
-        gil = memory.word(interpreter + known["interpreter_state.ceval_gil"])
+        gil = waking.gil_of(memory, self.runtime)
         if memory.int32(gil + known["gil.locked"]) != 1:
             return False
         thread = memory.word(gil + known["gil.last_holder"])

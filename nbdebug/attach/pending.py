@@ -1,9 +1,10 @@
 """Puts a call into the queue that the main thread of another Python works off: Py_AddPendingCall.
 
-Owns the queue's form in 3.12 to 3.15. Written only while all threads there are held still, and
+Owns the queue's form in 3.8 to 3.15. Written only while all threads there are held still, and
 nobody is in the middle of changing the queue; so nothing that the program does is lost.
 Thread rule: everything here may be called from any thread; hold the target's PidLock.
-Source: CPython's Python/ceval_gil.c, Include/internal/pycore_ceval_state.h.
+Source: CPython's Python/ceval_gil.c, Include/internal/pycore_ceval_state.h
+(pycore_interp.h before 3.12, pycore_pystate.h in 3.8).
 """
 
 import struct
@@ -111,14 +112,17 @@ class _Queue:
         self._memory = memory
         self._runtime = runtime
         known = runtime.offsets
-        if "runtime_state.pending_calls" not in known:
+        self._interpreter = runtime.main_interpreter(memory)
+        if "interpreter_state.pending_calls" in known:  # 3.9 to 3.11
+            self._at = self._interpreter + known["interpreter_state.pending_calls"]
+        elif "runtime_state.pending_calls" in known:
+            self._at = runtime.address + known["runtime_state.pending_calls"]
+        else:
             raise errors.NoLegacyWay.of(
                 runtime.pid, version=runtime.release, why="its queue of pending calls isn't known"
             )
-        self._is_312 = runtime.version == (3, 12)
-        self._capacity, self._entry_size = (32, 16) if self._is_312 else (300, 24)
-        self._interpreter = runtime.main_interpreter(memory)
-        self._at = runtime.address + known["runtime_state.pending_calls"]
+        self._is_small = runtime.version <= (3, 12)
+        self._capacity, self._entry_size = (32, 16) if self._is_small else (300, 24)
         self._waiting = memory.int32(self._address("npending"))
         self._first = memory.int32(self._address("first"))
         self._next = memory.int32(self._address("next"))
@@ -138,7 +142,7 @@ class _Queue:
             and self._address("calls") + self._capacity * self._entry_size == self._address("first")
             and 0 <= self._first < self._capacity
             and 0 <= self._next < self._capacity
-            and (self._is_312 or self._waiting == self._count)
+            and (self._is_small or self._waiting == self._count)
         )
         if not is_whole:
             raise errors.MemoryInconsistent.of(self._runtime.pid, what="its queue of pending calls")
@@ -147,7 +151,7 @@ class _Queue:
         memory = self._memory
         if self._runtime.is_finalizing(memory):
             raise errors.TargetExiting.of(self._runtime.pid)
-        if self._is_312:
+        if self._is_small:
             lock = memory.word(self._address("lock"))  # of a sem_t, whose value is 1 when it's free
             is_free = memory.word(lock) & 0xFFFFFFFF == 1
             limit = self._capacity - 1
@@ -174,7 +178,7 @@ class _Queue:
     def push(self, function: int, argument: int) -> Queued:
         """Write the call behind the last."""
         entry = struct.pack("<QQ", function, argument).ljust(self._entry_size, b"\0")
-        counted = 1 if self._is_312 else self._waiting + 1  # in 3.12 a flag
+        counted = 1 if self._is_small else self._waiting + 1  # a flag before 3.13
         written = [
             (self._entry_at(self._next), entry),
             (self._address("next"), struct.pack("<i", (self._next + 1) % self._capacity)),
@@ -198,7 +202,9 @@ class _Queue:
     def _breaker(self) -> tuple[int, bytes]:
         """Return what is to be written, and where, so that the main thread looks at the queue."""
         known, memory = self._runtime.offsets, self._memory
-        if self._is_312:
+        if "runtime_state.eval_breaker" in known:  # 3.8
+            return self._runtime.address + known["runtime_state.eval_breaker"], b"\1"
+        if self._is_small:
             return self._interpreter + known["interpreter_state.eval_breaker"], b"\1"
         thread = memory.word(self._interpreter + known["interpreter_state.threads_main"])
         if memory.word(thread + known["thread_state.interp"]) != self._interpreter:

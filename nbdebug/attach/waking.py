@@ -139,7 +139,7 @@ class Waker:
         if call.number != _FUTEX:
             return False
         try:
-            gil = _gil(self._memory, self._runtime)
+            gil = gil_of(self._memory, self._runtime)
         except (Unreadable, KeyError, errors.AttachError):
             return False
         return gil <= call.argument < gil + self._runtime.offsets["gil.size"]
@@ -202,7 +202,11 @@ def call_of(pid: int, tid: int) -> Call | None:
     return Call(int(words[0]), int(words[1], 16))
 
 
-def _gil(memory: Memory, runtime: Runtime) -> int:
+def gil_of(memory: Memory, runtime: Runtime) -> int:
+    """Return the address of the main interpreter's GIL. Raises Unreadable, TargetExiting, ..."""
+    shared = runtime.offsets.get("runtime_state.gil")  # 3.11 and older
+    if shared is not None:
+        return runtime.address + shared
     interpreter = runtime.main_interpreter(memory)
     return memory.word(interpreter + runtime.offsets["interpreter_state.ceval_gil"])
 
@@ -214,7 +218,7 @@ def holder(memory: Memory, runtime: Runtime) -> Holder | None:
     """
     known = runtime.offsets
     try:
-        gil = _gil(memory, runtime)
+        gil = gil_of(memory, runtime)
         if memory.int32(gil + known["gil.locked"]) != 1:
             return None
         thread = memory.word(gil + known["gil.last_holder"])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import targets
-from targets import NEW, OLD, NewTarget, Target, TargetPython
+from targets import NEW, OLD, OLDER, NewTarget, Target, TargetPython
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -29,6 +29,14 @@ def new_python(request: pytest.FixtureRequest) -> TargetPython:
 def old_python(request: pytest.FixtureRequest) -> TargetPython:
     """Run the test once for each Python that only ``--legacy`` gets into."""
     return targets.require_target_python(request.param)
+
+
+@pytest.fixture(params=[*OLDER, *OLD])
+def legacy_python(request: pytest.FixtureRequest) -> TargetPython:
+    """Run the test once for each Python that has no safe point for scripts."""
+    if request.param in OLD:
+        return targets.require_target_python(request.param)
+    return targets.require_older_python(request.param)
 
 
 @pytest.fixture(params=[*OLD, *NEW])
