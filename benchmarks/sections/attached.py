@@ -38,7 +38,9 @@ def rounds():
         print(time.perf_counter() - start, flush=True)
 rounds()
 """
-LINE = PROGRAM.splitlines().index("            x = step(x)") + 1
+PROGRAMS = {"bare": PROGRAM, "with asyncio": "import asyncio\n" + PROGRAM}
+"""The engine needs much of the standard library: what is there already costs nothing."""
+WRITES = "            x = step(x)"
 
 
 class Target:
@@ -67,19 +69,25 @@ class Target:
 
 def measure(pool: Pool) -> list[Row]:
     """A new process for each attach, since the first one in it costs most."""
+    return [row for name in PROGRAMS for row in measure_in(name, pool)]
+
+
+def measure_in(name: str, pool: Pool) -> list[Row]:
+    """The rows of one program."""
     count = pool.options.size(20, 5)
     found: list[tuple[float, float, float, float]] = []
+    line = PROGRAMS[name].splitlines().index(WRITES) + 1
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rounds.py"
-        path.write_text(PROGRAM, encoding="utf-8")
+        path.write_text(PROGRAMS[name], encoding="utf-8")
         for _ in range(pool.options.reps):
             with running(path) as target:
-                found.append(attach_once(target, path, count))
+                found.append(attach_once(target, path, line, count))
     rows = (
-        ("speed while attached to, no breakpoint", "x", SPEED_BAR),
-        ("engine in, first breakpoint bound, busy target", "ms", BOUND_BAR_MS),
-        ("memory of the target with the engine", "MiB", ENGINE_BAR_MIB),
-        ("threads left after a detach", "", 0.0),
+        (f"speed while attached to, no breakpoint ({name})", "x", SPEED_BAR),
+        (f"engine in, first breakpoint bound, busy target ({name})", "ms", BOUND_BAR_MS),
+        (f"memory of the target with the engine ({name})", "MiB", ENGINE_BAR_MIB),
+        (f"threads left after a detach ({name})", "", 0.0),
     )
     return [
         Row(what=what, unit=unit, bar=bar, ours=samples, stock=())
@@ -98,7 +106,9 @@ def running(path: Path) -> Iterator[Target]:
         target.process.communicate()
 
 
-def attach_once(target: Target, path: Path, count: int) -> tuple[float, float, float, float]:
+def attach_once(
+    target: Target, path: Path, line: int, count: int
+) -> tuple[float, float, float, float]:
     """Speed as a ratio, milliseconds to the first breakpoint, MiB, and threads left."""
     import nbdebug
 
@@ -106,7 +116,7 @@ def attach_once(target: Target, path: Path, count: int) -> tuple[float, float, f
     threads, size = target.threads(), rss_bytes(target.pid)
     start = now()
     with nbdebug.attach(target.pid) as session:
-        session.add_breakpoint(str(path), LINE)
+        session.add_breakpoint(str(path), line)
         bound_ms = 1e3 * (now() - start)
         session.clear_breakpoints()
         if session.status().stop is not None:
