@@ -107,7 +107,7 @@ def _add_attach(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     access.add_argument("--no-auth", action="store_true", help="on 127.0.0.1 only")
     attach.add_argument("--inspect", action="store_true", help="only look: run nothing in it")
     attach.add_argument(
-        "--legacy", action="store_true", help="into 3.12 and 3.13, by a way that is less safe"
+        "--legacy", action="store_true", help="into 3.8 to 3.13, by a less safe way"
     )
     attach.add_argument(
         "--timeout", type=float, default=10.0, metavar="SECONDS", help="(%(default)g)"

@@ -58,7 +58,7 @@ RULES = {
 # the other is there.
 DOORS = {
     "sys.monitoring": "engine.monitor",
-    "socket": "dap.transport attach.channel",
+    "socket": "dap.transport attach.channel attach.handover",
     "socketserver": "dap.transport",
 }
 

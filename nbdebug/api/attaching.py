@@ -57,7 +57,8 @@ class Attach(Protocol):
 
         ``target`` is a pid, or what names one process: a notebook's path, a program's name, a part
         of its command. It may be of another Python version, 3.14 or newer; with ``legacy`` 3.12 and
-        3.13 too, by a way that is less safe. Within ``timeout_s`` the
+        3.13 too, by a way that is less safe, and 3.8 to 3.11, where debugpy is put into it and
+        stays (a warning says so before). Within ``timeout_s`` the
         debugger is in it, or what was asked for is taken back; ``wake`` says whether a process that
         sleeps is woken for it. With ``inspect`` nothing is ever run in it: its stacks and variables
         are read from its memory. Closing the session leaves the process as it was.

@@ -90,6 +90,9 @@ def _obey(channel: "Any", settings: "Any", namespace: "Any") -> None:
             if order["command"] == "engine":
                 _hand_over(channel, order, namespace)
                 return
+            if order["command"] == "debugpy":
+                _hand_to_debugpy(channel, order, namespace)
+                return
             answer = {"error": "unknown order"}
         except BaseException as error:
             answer = {"error": f"{type(error).__name__}: {error}"}
@@ -122,6 +125,124 @@ def _hand_over(channel: "Any", order: "Any", namespace: "Any") -> None:
         _thread.start_new_thread(_clean_up, (namespace, modules, builtins, order["collects"]))
 
     resident.begin(channel.detach(), left)
+
+
+def _hand_to_debugpy(channel: "Any", order: "Any", namespace: "Any") -> None:
+    """Put debugpy in on a thread that its own ones leave alone; this thread then ends."""
+    import _socket
+    import threading
+
+    def run() -> None:
+        kept = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, descriptor)
+        try:
+            kept.settimeout(_LIMIT_S)
+            why = _debugpy_refusal()
+            if why:
+                _send(kept, {"refused": why})
+            else:
+                _load_debugpy(order["folder"])
+                if _is_waited_for(kept):  # else debugpy would complain on the program's stderr
+                    _connect_debugpy(order["address"], order["token"])
+        except BaseException as error:
+            _send(kept, {"error": f"{type(error).__name__}: {error}"})
+        finally:
+            kept.close()
+
+    def run_quietly() -> None:
+        try:
+            run()
+        except BaseException:  # nobody is there any more who could be told
+            pass
+        finally:
+            namespace.clear()
+
+    thread: Any = threading.Thread(target=run_quietly, name="nbdebug-debugpy", daemon=True)
+    thread.pydev_do_not_trace = thread.is_pydev_daemon_thread = True
+    namespace["handed_over"] = True
+    descriptor = channel.detach()
+    thread.start()
+
+
+def _debugpy_refusal() -> str:
+    """Return why debugpy must not come in here; empty if it may."""
+    import threading
+    import time
+
+    there: Any = sys.modules.get("pydevd")
+    if there is None:
+        hook = getattr(threading, "_trace_hook", None)
+        module = getattr(hook, "__module__", None) or type(hook).__module__
+        return "" if hook is None else f"it is traced already, by {module}"
+    end = time.monotonic() + _END_LIMIT_S
+    while there.get_global_debugger() is not None:  # the one before may be leaving
+        if time.monotonic() > end:
+            return "debugpy, or PyCharm's debugger, debugs it already"
+        time.sleep(_LOOK_AGAIN_S)
+    return ""
+
+
+def _load_debugpy(folder: str) -> None:
+    """Import debugpy from this folder, with nothing else of what lies beside it."""
+    import importlib.util
+    import os
+
+    # No warning on the program's stderr; its speedups are those of the attacher's Python.
+    asked = {"PYDEVD_DISABLE_FILE_VALIDATION": "1", "PYDEVD_USE_CYTHON": "NO"}
+    before = {name: os.environ.get(name) for name in (*asked, "PYDEVD_USE_FRAME_EVAL")}
+    writes_no_bytecode = sys.dont_write_bytecode
+    switch = quick = sys.getswitchinterval()
+    try:
+        sys.setswitchinterval(min(switch, 1e-4))  # as for the engine
+        quick = sys.getswitchinterval()
+        sys.dont_write_bytecode = True
+        os.environ.update(asked)
+        if "debugpy" not in sys.modules:
+            path = folder + "/__init__.py"
+            spec: Any = importlib.util.spec_from_file_location(
+                "debugpy", path, submodule_search_locations=[folder]
+            )
+            module = sys.modules["debugpy"] = importlib.util.module_from_spec(spec)
+            try:
+                spec.loader.exec_module(module)
+            except BaseException:
+                del sys.modules["debugpy"]
+                raise
+        __import__("debugpy.server.api")
+    finally:
+        if sys.getswitchinterval() == quick:
+            sys.setswitchinterval(switch)
+        sys.dont_write_bytecode = writes_no_bytecode
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _is_waited_for(channel: "Any") -> bool:
+    """Tell whether the attacher hasn't given up."""
+    import _socket
+
+    channel.settimeout(0)
+    try:
+        return bool(channel.recv(1, _socket.MSG_PEEK))
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        channel.settimeout(_LIMIT_S)
+
+
+def _connect_debugpy(address: "Any", token: str) -> None:
+    """Have debugpy connect to the attacher; returns when a client has configured it."""
+    import importlib
+
+    lifecycle: Any = importlib.import_module("_pydevd_bundle.pydevd_thread_lifecycle")
+    debugpy: Any = sys.modules["debugpy"]
+    lifecycle.resume_threads("*")  # to it, a client that died has left them stopped
+    debugpy.configure(subProcess=False)  # children are started as ever
+    debugpy.connect(tuple(address), access_token=token)
 
 
 def _clean_up(namespace: "Any", modules: "Any", builtins: "Any", collects: bool) -> None:

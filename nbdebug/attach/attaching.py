@@ -7,12 +7,14 @@ ends it.
 
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from time import monotonic
 
 from nbdebug.attach import (
     bundle,
     errors,
+    handover,
     inspection,
     legacy,
     policy,
@@ -45,6 +47,12 @@ _SMALL_BYTES = 256 * 1024 * 1024
 Told = Callable[[NbdebugError], None]
 
 
+def warn(why: NbdebugError) -> None:
+    """Tell aloud what must not be done silently, where nobody asked to be told of anything."""
+    if isinstance(why, errors.HandedToDebugpy):
+        warnings.warn(f"{why} {why.advice}", stacklevel=2)
+
+
 def attach(
     pid: int,
     *,
@@ -52,14 +60,15 @@ def attach(
     wake: Wake = Wake.AUTO,
     legacy: bool = False,
     silence_s: float = SILENCE_S,
-    told: Told = lambda why: None,
+    told: Told = warn,
 ) -> AgentLink:
     """Put the agent and the engine into a process; return the link with it.
 
     The engine leaves, and the process is as before, when the link is closed or breaks, or nothing
     is heard from this side for ``silence_s``. ``timeout_s`` is for all of it. ``told`` hears at
     once why it takes long, where that can be seen. ``legacy`` allows the older way, into 3.12 and
-    3.13; a newer one is attached to as ever.
+    3.13, and into 3.8 to 3.11, where debugpy takes the engine's place, and stays: ``told`` hears
+    that before. A newer one is attached to as ever.
 
     Raises an AttachError: each says what is in the way, and what to do.
     """
@@ -86,6 +95,7 @@ class _Attempt:
         self._wake = wake
         self._told = told
         self._legacy = legacy
+        self._debugpy: handover.Debugpy | None = None  # what follows in place of the engine
 
     @property
     def _left_s(self) -> float:
@@ -149,12 +159,14 @@ class _Attempt:
         )
 
     def _ask_older(self, door: Doorway, memory: Memory, found: runtime.Runtime) -> Channel:
-        """As ``_ask``, by the way into 3.12 and 3.13."""
+        """As ``_ask``, by the way into 3.8 to 3.13; before 3.12 debugpy is to follow."""
         policy.require(policy.Level.LEGACY, self._pid)
-        if found.version < _ENGINES:
-            why = "the engine needs 3.12 or newer"
-            raise errors.NoLegacyWay.of(self._pid, version=found.release, why=why)
         self._record.way = "legacy"
+        if found.version < _ENGINES:
+            self._debugpy = debugpy = handover.find(self._pid, found.version, found.release)
+            self._record.way = "debugpy"
+            facts = {"version": found.release, "debugpy": debugpy.release}
+            self._told(errors.HandedToDebugpy.of(self._pid, **facts))
         request = legacy.inject(
             memory, found, door.script_path, wake=self._wake, record=self._record
         )
@@ -237,6 +249,8 @@ class _Attempt:
             raise
 
     def _put_engine(self, channel: Channel, hello: Hello, silence_s: float) -> AgentLink:
+        if self._debugpy is not None:
+            return self._put_debugpy(self._debugpy, channel, hello)
         order = {
             "modules": bundle.modules_for(hello.magic),
             "folder": str(bundle.FOLDER),
@@ -244,6 +258,11 @@ class _Attempt:
             "collects": _is_small(self._pid),
         }
         return AgentLink(channel.order_engine(order, self._left_s), hello, self._record)
+
+    def _put_debugpy(self, debugpy: handover.Debugpy, channel: Channel, hello: Hello) -> AgentLink:
+        link = handover.bring(debugpy, self._pid, channel, hello, self._record, self._left_s)
+        channel.close()
+        return link
 
 
 def _is_small(pid: int) -> bool:
@@ -261,12 +280,13 @@ def _left(pid: int, lock: PidLock) -> None:
 
 
 class AttachedSession(RemoteSession):
-    """A session with a process that has the engine in it."""
+    """A session with a process that has the engine, or debugpy, in it."""
 
     def __init__(self, link: AgentLink) -> None:
         self.record = link.record
         """How the attach went."""
-        super().__init__(link, kind="attached", name=link.hello.name, pid=link.hello.pid)
+        kind = "attached" if link.has_engine else "debugpy"
+        super().__init__(link, kind=kind, name=link.hello.name, pid=link.hello.pid)
 
 
 def open_session(
@@ -276,14 +296,14 @@ def open_session(
     inspect: bool = False,
     wake: Wake = Wake.AUTO,
     legacy: bool = False,
-    told: Told = lambda why: None,
+    told: Told = warn,
     arguments: Json | None = None,
 ) -> RemoteSession:
     """Attach to a process, and make it the current session here.
 
     ``target`` is a pid, or what names one process: a notebook, a program, a part of a command. With
-    ``inspect`` nothing is run in it; ``legacy`` allows the way into 3.12 and 3.13. ``arguments``
-    are those of DAP's `attach`.
+    ``inspect`` nothing is run in it; ``legacy`` allows the way into 3.8 to 3.13. ``arguments`` are
+    those of DAP's `attach`.
 
     Raises an AttachError.
     """
@@ -301,6 +321,8 @@ def _begun(link: AgentLink, timeout_s: float, arguments: Json) -> RemoteSession:
     session = AttachedSession(link)
     try:
         session.begin(timeout_s, **arguments)
+        if not link.has_engine:  # debugpy turns nothing on before
+            session.ask("configurationDone", timeout_s)
     except BaseException:
         link.close()
         raise

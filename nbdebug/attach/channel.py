@@ -10,6 +10,7 @@ import hmac
 import marshal
 import os
 import secrets
+import select
 import shutil
 import socket
 import struct
@@ -194,6 +195,19 @@ class Channel:
         if not told.get("ready"):
             raise errors.AgentCrashed.of(self._pid, why=told.get("error") or "it says nothing")
         return adopt(self._connection.detach())
+
+    def order_debugpy(self, order: Message, limit_s: float) -> None:
+        """Have the agent put debugpy in, and go. Raises EngineTimeout, AgentCrashed."""
+        self._send({"command": "debugpy", **order}, errors.EngineTimeout, limit_s)
+
+    def look_for_failure(self) -> None:
+        """Raise AgentRefused or AgentCrashed if the agent has said why debugpy doesn't come."""
+        if not select.select([self._connection], [], [], 0)[0]:
+            return
+        told = self._receive(errors.EngineTimeout, 1.0, _GREETING_BYTES)
+        if "refused" in told:
+            raise errors.AgentRefused.of(self._pid, why=told["refused"])
+        raise errors.AgentCrashed.of(self._pid, why=told.get("error") or "it says nothing")
 
     def close(self) -> None:
         """End the connection: the agent leaves."""

@@ -408,10 +408,34 @@ class NoLegacyWay(AttachError, NotSupported):
     id = 371
     sentence = "There is no way into process {pid}, which runs Python {version}: {why}."
     advice = (
-        "Look at it with `--inspect`, or start the program under a newer Python. `python -m "
-        "debugpy --listen 5678 --pid PID` gets into 3.8 and newer by gdb; a program of several "
-        "threads may hang for ever then."
+        "Look at it with `--inspect`, or start the program under a newer Python. For 3.8 and 3.9 "
+        "install an older debugpy here, such as 1.8.17. `debugpy --pid` gets in by gdb; a program "
+        "of several threads may hang for ever then."
     )
+
+
+class NoDebugpy(AttachError, NotSupported):
+    """``--legacy`` into 3.8 to 3.11 needs debugpy. Facts: version."""
+
+    slug = "no-debugpy"
+    id = 372
+    sentence = (
+        "Process {pid} runs Python {version}, on which only debugpy can debug, and debugpy isn't "
+        "installed here."
+    )
+    advice = "Install it: `python -m pip install debugpy`. Or only look, with `--inspect`."
+
+
+class HandedToDebugpy(AttachError, NotSupported):
+    """No failure: it is told before debugpy goes in. Facts: version, debugpy."""
+
+    slug = "handed-to-debugpy"
+    id = 379
+    sentence = (
+        "Process {pid} runs Python {version}, which nbdebug's engine can't: debugpy {debugpy} goes "
+        "into it, and stays there until the process ends."
+    )
+    advice = "Ctrl-C ends the attach; `--inspect` looks at it without running anything there."
 
 
 class UnknownVersion(AttachError, NotSupported):

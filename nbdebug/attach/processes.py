@@ -354,7 +354,7 @@ def details_of(pid: int, started: int) -> Details | None:
 def _access(problem: errors.AttachError | None, version: tuple[int, int]) -> Access:
     if problem is None:
         return "attach"
-    if isinstance(problem, errors.PythonTooOld) and version >= (3, 12):
+    if isinstance(problem, errors.PythonTooOld) and version >= (3, 8):
         return "legacy"
     none = errors.ThisProcess, errors.NoPermission, errors.FreeThreaded, errors.UnknownVersion
     return "none" if isinstance(problem, none) else "inspect"

@@ -29,7 +29,11 @@ ALIVE: Json = {"seq": 0, "type": "event", "event": "nbdebug/alive"}
 class AgentLink:
     """A link to the engine in another process; ``hello`` is what that process said of itself."""
 
-    def __init__(self, connection: Connection, hello: Hello, record: Record) -> None:
+    def __init__(
+        self, connection: Connection, hello: Hello, record: Record, *, has_engine: bool = True
+    ) -> None:
+        self.has_engine = has_engine
+        """False where debugpy is there in its place."""
         self.hello = hello
         self.record = record
         self.on_end: Callable[[], None] = lambda: None
@@ -42,7 +46,8 @@ class AgentLink:
         self._client.on_message = self._came
         self._client.on_end = self._lost
         forks.call_in_child(self._connection.forget)
-        start_thread("nbdebug-alive", self._say_alive)
+        if has_engine:
+            start_thread("nbdebug-alive", self._say_alive)
 
     @property
     def is_open(self) -> bool:

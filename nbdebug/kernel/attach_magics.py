@@ -20,7 +20,7 @@ from nbdebug.attach.waking import Wake
 from nbdebug.dap import sessions
 from nbdebug.dap.remote import RemoteSession
 
-_KINDS = ("attached", "looked at")
+_KINDS = ("attached", "debugpy", "looked at")
 
 
 class _Usage(errors.UsageError):
@@ -40,7 +40,7 @@ class AttachMagics(Magics):
         %attach 4711 --inspect        only look at it: nothing is ever run in it
         %attach 4711 --timeout 30     how many seconds it may take; 10 unless told
         %attach 4711 --wake never     don't wake it if it sleeps, but wait
-        %attach 4711 --legacy         into 3.12 and 3.13, by an older way
+        %attach 4711 --legacy         into 3.8 to 3.13, by an older way; before 3.12 with debugpy
         %attach 4711 --quiet          don't show its stacks first
 
         First come its stacks, read from its memory, at once. Then the debugger goes in, and the
@@ -83,7 +83,8 @@ class AttachMagics(Magics):
     def _detach(self, line: str) -> None:
         session = _chosen(line)
         session.close()
-        print(f"Detached from {session.title}; it runs on.")
+        stays = ", with debugpy in it" if session.kind == "debugpy" else ""
+        print(f"Detached from {session.title}; it runs on{stays}.")
 
 
 def _show_stacks(pid: int) -> None:

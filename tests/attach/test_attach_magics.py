@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import targets
 from attached import PROGRAM, line_of, told
 from kernel_client import Kernel, running_kernel
-from targets import TargetPython
+from targets import NewTarget, TargetPython
 
 import nbdebug
 from nbdebug.attach import errors
@@ -65,6 +66,23 @@ def test_a_process_may_only_be_looked_at(kernel: Kernel, python314: TargetPython
         assert "nothing is run in it" in output
         assert target.report()["modules"] == before["modules"]
         kernel.run("%detach")
+
+
+def test_a_hand_over_to_debugpy_is_told_before_and_at_the_end(
+    kernel: Kernel, new_target: NewTarget
+) -> None:
+    target = new_target("naps", targets.require_older_python("3.11"))
+    output = kernel.run(f"%attach --quiet --legacy --timeout 30 {target.pid}")["output"]
+    said = output.index("goes into it, and stays there until the process ends")
+    assert said < output.index(f"Attached to process {target.pid}")
+    assert "debugpy" in kernel.run("%session")["output"]
+    assert "it isn't nbdebug that debugs it" in kernel.run("%bp")["output"]
+    output = kernel.run("%detach")["output"]
+    assert (
+        output
+        == f"Detached from attach_target.py ({target.pid}); it runs on, with debugpy in it.\n"
+    )
+    assert target.finish()[0] == 3
 
 
 def test_a_session_in_python(new_python: TargetPython) -> None:

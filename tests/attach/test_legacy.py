@@ -223,16 +223,6 @@ def test_a_queue_that_stays_full_is_no_moment_to_write(
     assert not marker.has_run
 
 
-@pytest.mark.parametrize("version", ["3.8", "3.11"])
-def test_a_python_that_the_engine_can_t_run_on_isn_t_attached_to(
-    new_target: NewTarget, version: str
-) -> None:
-    target = new_target("naps", targets.require_older_python(version))
-    with pytest.raises(errors.NoLegacyWay, match=version) as caught:
-        nbdebug.attach(target.pid, legacy=True)
-    assert "--inspect" in caught.value.advice
-
-
 # -- the whole of it: the engine in an older Python
 
 PROGRAM = """
