@@ -71,7 +71,9 @@ class ServedProcess:
         self._send = None
 
     def capabilities(self) -> Json:
-        """Return what the engine can do, wherever it is."""
+        """Return what the engine can do, wherever it is; or debugpy, where that is in its place."""
+        if self._session is not None and self._session.capabilities:
+            return self._session.capabilities
         found: Json = {}
         for entry in ScriptSession.requests.values():
             found.update(entry.capabilities)
@@ -265,9 +267,11 @@ def serve(
     def open_(pid: int) -> RemoteSession:
         if inspect:
             return inspection.session_with(pid)
-        return AttachedSession(
-            attaching.attach(pid, timeout_s=timeout_s, wake=Wake(wake), legacy=legacy)
-        )
+        link = attaching.attach(pid, timeout_s=timeout_s, wake=Wake(wake), legacy=legacy)
+        session = AttachedSession(link)
+        if not link.has_engine:
+            session.capabilities = session.ask("initialize", timeout_s, adapterID="nbdebug")
+        return session
 
     pid = processes.find(target) if target else None
     served = ServedProcess(pid, open_, MessageLog(log_dir or os.environ.get("NBDEBUG_LOG")))

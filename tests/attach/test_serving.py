@@ -10,10 +10,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+import targets
 from attached import PROGRAM, Told, line_of, told
 from dap_schema import check_message
 from interpreters import ROOT
-from targets import TargetPython
+from targets import NewTarget, TargetPython
 
 from nbdebug import errors
 from nbdebug.attach import errors as attach_errors
@@ -162,3 +163,24 @@ def test_a_process_that_isnt_there_is_named_in_one_line() -> None:
     )
     assert done.returncode == 1
     assert done.stderr.startswith("nbdebug: There is no process")
+
+
+def test_a_client_debugs_an_older_python_by_debugpy_and_is_told_what_that_can(
+    new_target: NewTarget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = new_target("naps", targets.require_older_python("3.11"))
+    monkeypatch.setenv("PYTHONWARNINGS", "ignore")  # the first line is to be the server's
+    with serving("--legacy", "--timeout", "30", str(target.pid)) as server:
+        client = server.connect()
+        capabilities = client.ask("initialize", adapterID="x")
+        assert "pydevd" in capabilities and "supportsReadMemoryRequest" in capabilities
+        client.ask("attach", token=server.token)
+        client.event("initialized")
+        client.ask("configurationDone")
+        thread = client.ask("threads")["threads"][0]["id"]
+        client.ask("pause", threadId=thread)
+        client.event("stopped")
+        assert client.ask("stackTrace", threadId=thread)["stackFrames"]
+        client.ask("disconnect")
+        client.close()
+        assert target.finish()[0] == 3
