@@ -13,6 +13,8 @@ import os
 import re
 import secrets
 import socket
+import tokenize
+from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
 from time import monotonic
@@ -21,6 +23,7 @@ from nbdebug.attach import errors
 from nbdebug.attach.channel import Channel, Hello
 from nbdebug.attach.records import Record
 from nbdebug.attach.session import AgentLink
+from nbdebug.dap.messages import Json
 from nbdebug.dap.transport import adopt
 from nbdebug.errors import NbdebugError
 
@@ -75,11 +78,42 @@ def bring(
             if arrived is None:
                 channel.look_for_failure()
                 continue
-            link = AgentLink(adopt(arrived.detach()), hello, record, has_engine=False)
+            link = DebugpyLink(adopt(arrived.detach()), hello, record, has_engine=False)
             if _is_ours(link, token, min(left_s, _GREET_S)):
                 return link
             link.close()
     raise errors.EngineTimeout.of(pid, limit_s=limit_s)
+
+
+class DebugpyLink(AgentLink):
+    """A link to debugpy in another process."""
+
+    def request(self, command: str, arguments: Json) -> Future[Json]:
+        """See Link. debugpy leaves files to its client; JupyterLab's panel asks for them."""
+        source = arguments.get("source")
+        if command == "source" and isinstance(source, dict) and not source.get("sourceReference"):
+            text = _text_of(self.hello.pid, str(source.get("path") or ""))
+            if text is not None:
+                return _answered(command, {"content": text, "mimeType": "text/x-python"})
+        return super().request(command, arguments)
+
+
+def _text_of(pid: int, path: str) -> str | None:
+    """Return a file as the process sees it, None where it can't be read."""
+    if not os.path.isabs(path):
+        return None
+    try:
+        with tokenize.open(f"/proc/{pid}/root{path}") as file:
+            return file.read()
+    except (OSError, SyntaxError, ValueError):
+        return None
+
+
+def _answered(command: str, body: Json) -> Future[Json]:
+    answer: Json = {"type": "response", "seq": 1, "request_seq": 1, "success": True}
+    future: Future[Json] = Future()
+    future.set_result({**answer, "command": command, "body": body})
+    return future
 
 
 def _accept(listener: socket.socket, limit_s: float) -> socket.socket | None:

@@ -18,7 +18,7 @@ import nbdebug
 from nbdebug.api.attaching import AttachedSession
 from nbdebug.attach import errors, policy
 from nbdebug.dap import sessions
-from nbdebug.errors import NotOfThisSession
+from nbdebug.errors import NbdebugError, NotOfThisSession
 
 PROGRAM = """\
 import sys, threading, time
@@ -132,12 +132,17 @@ def test_the_program_is_the_same_at_its_end(
 def test_the_session_is_debugpy_s_and_its_requests_alone_are_answered(
     python311: TargetPython, tmp_path: Path
 ) -> None:
-    with running(python311, tmp_path / "program.py") as process:
+    script = tmp_path / "program.py"
+    with running(python311, script) as process:
         with attached(process.pid):
             remote = sessions.here.of_pid(process.pid)
             assert remote is not None and remote.kind == "debugpy"
             with pytest.raises(NotOfThisSession):
                 remote.ask("nbdebug/breakpoints")
+            shown = remote.ask("source", source={"path": str(script)}, sourceReference=0)
+            assert shown["content"] == PROGRAM
+            with pytest.raises(NbdebugError):
+                remote.ask("source", source={"path": f"{script}.gone"}, sourceReference=0)
         assert remote.has_ended
 
 
