@@ -145,7 +145,7 @@ def subclasses(error: type[NbdebugError]) -> Iterator[type[NbdebugError]]:
 
 FACTS = {
     **dict.fromkeys(("why", "name", "found", "command", "wanted", "level", "where", "path"), "x"),
-    **dict.fromkeys(("phase", "thread", "place", "what", "version", "python"), "x"),
+    **dict.fromkeys(("phase", "thread", "place", "what", "version", "python", "debugpy"), "x"),
     **dict.fromkeys(("known", "owner", "user", "meaning", "fix_command"), "x"),
     **dict.fromkeys(("holder", "size", "limit", "parent", "tracer", "scope"), 7),
     "undone": "It has been put back.",
