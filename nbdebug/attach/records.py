@@ -105,9 +105,8 @@ class Record:
         if self.outcome == "failed":
             return f"Not attached to {what}: {self.failure}, after {_ms(self.total_s)}."
         verb = {"looked": "Looked at", "attached": "Attached to"}.get(self.outcome, "Attaching to")
-        details = [self.way, *(f"woken from {one}" for one in self.woken)]
-        spent = [f"{name} {_ms(self.phases_s[name])}" for name in PHASES if name in self.phases_s]
-        return f"{verb} {what} in {_ms(self.total_s)}: {', '.join([*details, *spent])}."
+        details = ", ".join([self.way, *(f"woken from {one}" for one in self.woken)])
+        return f"{verb} {what} in {_ms(self.total_s)} ({details})."
 
 
 _records: deque[Record] = deque(maxlen=KEPT)

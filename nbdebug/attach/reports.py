@@ -298,7 +298,9 @@ def _html(title: str, frames: Sequence[FrameReport], problem: str, note: str) ->
     rows = []
     has_values = any(frame.locals for frame in frames)
     for frame, more in _runs(frames):
-        cells = [escape(frame.function), escape(frame.place)]
+        short = escape(frame.place.rpartition("/")[2])  # a whole path leaves no room for values
+        place = f'<span title="{escape(frame.place)}">{short}</span>'
+        cells = [escape(frame.function), place]
         if has_values:
             values = "<br>".join(f"{escape(v.name)} = {escape(v.value)}" for v in frame.locals)
             cells.append(f'<span style="font-family: monospace">{values}</span>')

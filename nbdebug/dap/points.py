@@ -4,7 +4,8 @@ Owns nothing: each call is a request, waits for its answer within a limit, and r
 it was answered with. Not for a thread that mustn't wait.
 """
 
-from collections.abc import Iterable
+import os
+from collections.abc import Callable, Iterable
 
 from nbdebug import errors
 from nbdebug.dap import listings
@@ -22,6 +23,20 @@ from nbdebug.engine.watch_model import WatchEvent, WatchInfo, WatchSpec
 
 _EVALUATING_S = 15.0
 """What is watched may have to be evaluated there first."""
+
+
+def find_in(session: RemoteSession, elsewhere: Callable[[str], str], name: str) -> str:
+    """Return the full name of a file: of the one that the session runs, if one of them fits.
+
+    Else what ``elsewhere`` finds: its code may not be there yet.
+    """
+    try:
+        sources = session.ask("loadedSources")["sources"]
+    except errors.NbdebugError:  # it doesn't tell
+        sources = []
+    paths = {one.get("path", "") for one in sources}
+    fitting = [path for path in paths if path.endswith(os.sep + name)]
+    return fitting[0] if len(fitting) == 1 else elsewhere(name)
 
 
 class RemoteBreakpoints:

@@ -8,6 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import Magics, line_magic, magics_class
@@ -15,7 +16,7 @@ from IPython.core.magic import Magics, line_magic, magics_class
 from nbdebug import errors
 from nbdebug._version import __version__
 from nbdebug.dap import breakpoint_text, sessions
-from nbdebug.dap.points import RemoteBreakpoints, remote_stacks, remote_tasks
+from nbdebug.dap.points import RemoteBreakpoints, find_in, remote_stacks, remote_tasks
 from nbdebug.dap.remote import RemoteSession
 from nbdebug.engine.breakpoints import Breakpoints
 from nbdebug.engine.model import (
@@ -127,6 +128,8 @@ class NbdebugMagics(Magics):
                 return self._list(breakpoints.remove(ids), "cleared")
             return self._list(breakpoints.enable(ids, verb == "enable"))
         find = self._debugger.session.engine.sources.find
+        if session is not None:
+            find = partial(find_in, session, find)
         spec = breakpoint_text.parse(line, find, self._this_cell)
         if isinstance(spec.target, LineTarget) and self._debugger.cells.is_cell(spec.target.path):
             breakpoints = self._breakpoints(None)  # cells are the kernel's, whatever is current

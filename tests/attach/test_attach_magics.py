@@ -31,6 +31,8 @@ def test_attach_shows_the_stacks_and_makes_a_session(
         assert "attached" in kernel.run("%session")["output"]
         place = f"{PROGRAM}:{line_of('call')}"
         assert "bound" in kernel.run(f"%bp {place}")["output"]
+        named = kernel.run(f"%bp agent_target.py:{line_of('return')}")["output"]
+        assert "bound" in named and "isn't there" not in named
         output = kernel.run("%detach")["output"]
         assert output == f"Detached from agent_target.py ({target.pid}); it runs on.\n"
         after = target.settled(before)
