@@ -18,9 +18,9 @@ from nbdebug import errors
 from nbdebug.engine import dictwatch, hardware
 from nbdebug.engine.evaluate import NamespaceFrame
 from nbdebug.engine.value_text import safe_text
+from nbdebug.engine.watch import Watch
 from nbdebug.engine.watch_model import Action, WatchSpec, Way
 from nbdebug.engine.watch_targets import resolve
-from nbdebug.engine.watches import Watch
 
 
 def prepare(program: Debuggee, text: str) -> None:

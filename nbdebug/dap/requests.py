@@ -18,8 +18,9 @@ from nbdebug.engine import modules as loaded_modules
 from nbdebug.engine.evaluate import is_place
 from nbdebug.engine.model import BreakpointInfo, ExceptionFilter, Granularity, StepKind
 from nbdebug.engine.usercode import Rule
+from nbdebug.engine.watch import Watch
 from nbdebug.engine.watch_model import Access, WatchSpec
-from nbdebug.engine.watches import Watch, check_spec
+from nbdebug.engine.watches import check_spec
 
 if TYPE_CHECKING:
     from nbdebug.dap.session import Session

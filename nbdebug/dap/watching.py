@@ -14,9 +14,10 @@ from nbdebug.dap import listening
 from nbdebug.dap.watch_history import History
 from nbdebug.engine.engine import Engine
 from nbdebug.engine.evaluate import Frame, NamespaceFrame
+from nbdebug.engine.watch import Watch
 from nbdebug.engine.watch_model import Access, Action, WatchEvent, WatchInfo, WatchSpec, Way
 from nbdebug.engine.watch_targets import Target, resolve
-from nbdebug.engine.watches import Watch, Watches
+from nbdebug.engine.watches import Watches
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -29,8 +29,9 @@ from nbdebug.engine.tasks import Tasks
 from nbdebug.engine.threads import Threads
 from nbdebug.engine.tracing import Tracer
 from nbdebug.engine.usercode import UserCode
+from nbdebug.engine.watch import WatchReports
 from nbdebug.engine.watch_model import WatchInfo
-from nbdebug.engine.watches import Watches, WatchReports, default_place
+from nbdebug.engine.watches import Watches, default_place
 
 
 class Host(StopListener, Protocol):

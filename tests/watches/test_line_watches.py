@@ -13,9 +13,9 @@ from watch_corpus import prepare, seen, watch
 from nbdebug import errors
 from nbdebug.engine import hardware
 from nbdebug.engine.usercode import Rule
+from nbdebug.engine.watch import Watch
 from nbdebug.engine.watch_model import Access, Action, WatchSpec, Way
 from nbdebug.engine.watch_targets import resolve
-from nbdebug.engine.watches import Watch
 
 LINES = WatchSpec(way=Way.LINES)
 
