@@ -19,18 +19,26 @@ if TYPE_CHECKING:
 PROTOCOL = 1
 """Changes with what is said before the engine is there; both sides must have the same."""
 
+HURRY_S = 1e-4
+"""The interval at which other threads give the GIL away while something is done here."""
+
+_TICK_S = 1e-6
 _LIMIT_S = 10.0
 _END_LIMIT_S = 5.0
 _LOOK_AGAIN_S = 0.002
 
 
-def serve(settings: "Any", namespace: "Any") -> None:
-    """Connect, say hello, and do as told until told to leave. Called on the agent's own thread."""
+def serve(settings: "Any", namespace: "Any", interval: float) -> None:
+    """Connect, say hello, and do as told until told to leave. Called on the agent's own thread.
+
+    ``interval`` is the program's switch interval, which is a shorter one meanwhile.
+    """
+    pace = Pace(interval)
     try:
         channel = _connect(settings)
         try:
             if _greet(channel, settings):
-                _obey(channel, settings, namespace)
+                _obey(channel, namespace, pace)
         except BaseException as error:
             _tell_failure(settings, error)
         finally:
@@ -39,7 +47,27 @@ def serve(settings: "Any", namespace: "Any") -> None:
         _tell_failure(settings, error)
     finally:
         if "handed_over" not in namespace:
+            pace.calm_down()
             namespace.clear()
+
+
+class Pace:
+    """How soon the program's other threads give the GIL away: sooner while something is done."""
+
+    def __init__(self, interval: float) -> None:
+        self._interval = interval
+
+    def hurry(self) -> None:
+        """Have them give it away soon."""
+        now = sys.getswitchinterval()
+        if now > HURRY_S + _TICK_S:
+            self._interval = now
+            sys.setswitchinterval(HURRY_S)
+
+    def calm_down(self) -> None:
+        """Give the program its own interval back, unless it has set another one."""
+        if abs(sys.getswitchinterval() - HURRY_S) < _TICK_S:
+            sys.setswitchinterval(self._interval)
 
 
 def _connect(settings: "Any") -> "Any":
@@ -80,7 +108,7 @@ def _name() -> str:
     return str(arguments[0]) or str(sys.executable)
 
 
-def _obey(channel: "Any", settings: "Any", namespace: "Any") -> None:
+def _obey(channel: "Any", namespace: "Any", pace: Pace) -> None:
     channel.settimeout(None)
     while True:
         order = _receive(channel)
@@ -88,10 +116,10 @@ def _obey(channel: "Any", settings: "Any", namespace: "Any") -> None:
             return
         try:
             if order["command"] == "engine":
-                _hand_over(channel, order, namespace)
+                _hand_over(channel, order, namespace, pace)
                 return
             if order["command"] == "debugpy":
-                _hand_to_debugpy(channel, order, namespace)
+                _hand_to_debugpy(channel, order, namespace, pace)
                 return
             answer = {"error": "unknown order"}
         except BaseException as error:
@@ -99,35 +127,29 @@ def _obey(channel: "Any", settings: "Any", namespace: "Any") -> None:
         _send(channel, answer)
 
 
-def _hand_over(channel: "Any", order: "Any", namespace: "Any") -> None:
+def _hand_over(channel: "Any", order: "Any", namespace: "Any", pace: Pace) -> None:
     """Load the engine and give it the connection; this thread then ends."""
-    switch = quick = sys.getswitchinterval()
     modules: dict[str, Any] = {}
     try:
-        # Each look at a file gives the GIL away; a program that computes gives it back after this.
-        sys.setswitchinterval(min(switch, 1e-4))
-        quick = sys.getswitchinterval()
         import_ = importer(order["modules"], order["folder"], modules)
         resident = import_("nbdebug.attach.resident", None, None, ("Resident",)).Resident(
-            order["settings"]
+            order["settings"], pace
         )
         _send(channel, {"ready": True})
     except BaseException:
         modules.clear()
         raise
-    finally:
-        if sys.getswitchinterval() == quick:
-            sys.setswitchinterval(switch)
     namespace["handed_over"] = True
     builtins: Any = modules["nbdebug"].__builtins__
 
     def left() -> None:
-        _thread.start_new_thread(_clean_up, (namespace, modules, builtins, order["collects"]))
+        rest = namespace, modules, builtins, pace, order["collects"]
+        _thread.start_new_thread(_clean_up, rest)
 
     resident.begin(channel.detach(), left)
 
 
-def _hand_to_debugpy(channel: "Any", order: "Any", namespace: "Any") -> None:
+def _hand_to_debugpy(channel: "Any", order: "Any", namespace: "Any", pace: Pace) -> None:
     """Put debugpy in on a thread that its own ones leave alone; this thread then ends."""
     import _socket
     import threading
@@ -141,6 +163,7 @@ def _hand_to_debugpy(channel: "Any", order: "Any", namespace: "Any") -> None:
                 _send(kept, {"refused": why})
             else:
                 _load_debugpy(order["folder"])
+                pace.calm_down()
                 if _is_waited_for(kept):  # else debugpy would complain on the program's stderr
                     _connect_debugpy(order["address"], order["token"])
         except BaseException as error:
@@ -154,6 +177,7 @@ def _hand_to_debugpy(channel: "Any", order: "Any", namespace: "Any") -> None:
         except BaseException:  # nobody is there any more who could be told
             pass
         finally:
+            pace.calm_down()
             namespace.clear()
 
     thread: Any = threading.Thread(target=run_quietly, name="nbdebug-debugpy", daemon=True)
@@ -190,10 +214,7 @@ def _load_debugpy(folder: str) -> None:
     asked = {"PYDEVD_DISABLE_FILE_VALIDATION": "1", "PYDEVD_USE_CYTHON": "NO"}
     before = {name: os.environ.get(name) for name in (*asked, "PYDEVD_USE_FRAME_EVAL")}
     writes_no_bytecode = sys.dont_write_bytecode
-    switch = quick = sys.getswitchinterval()
     try:
-        sys.setswitchinterval(min(switch, 1e-4))  # as for the engine
-        quick = sys.getswitchinterval()
         sys.dont_write_bytecode = True
         os.environ.update(asked)
         if "debugpy" not in sys.modules:
@@ -209,8 +230,6 @@ def _load_debugpy(folder: str) -> None:
                 raise
         __import__("debugpy.server.api")
     finally:
-        if sys.getswitchinterval() == quick:
-            sys.setswitchinterval(switch)
         sys.dont_write_bytecode = writes_no_bytecode
         for name, value in before.items():
             if value is None:
@@ -245,7 +264,9 @@ def _connect_debugpy(address: "Any", token: str) -> None:
     debugpy.connect(tuple(address), access_token=token)
 
 
-def _clean_up(namespace: "Any", modules: "Any", builtins: "Any", collects: bool) -> None:
+def _clean_up(
+    namespace: "Any", modules: "Any", builtins: "Any", pace: Pace, collects: bool
+) -> None:
     """Leave nothing behind, once no thread is in the engine's code. On a thread of its own."""
     try:
         import gc
@@ -254,6 +275,7 @@ def _clean_up(namespace: "Any", modules: "Any", builtins: "Any", collects: bool)
         end = time.monotonic() + _END_LIMIT_S
         while _is_in_use(builtins) and time.monotonic() < end:
             time.sleep(_LOOK_AGAIN_S)
+        pace.calm_down()
         modules.clear()
         builtins.clear()
         namespace.clear()

@@ -10,21 +10,34 @@ import inspect
 import os
 from dataclasses import asdict, dataclass
 
+from nbdebug.attach.agent import HURRY_S
+
 # A KeyboardInterrupt may come while these lines run: it is the program's, and is sent once more.
+# A program that gives the GIL away every millisecond, for a file or an array, takes it back before
+# another thread wakes up, which then begins to wait anew: the agent could wait for seconds. So its
+# thread asks for the GIL sooner than all others, until its work is done.
 _SCRIPT = """\
 import _thread, sys
-def run(source, settings):
+def run(source, settings, interval):
     try:
         namespace = {{"__name__": "nbdebug-agent"}}
         exec(compile(source, "<nbdebug agent>", "exec", 0, True), namespace)
-        namespace["serve"](settings, namespace)
+        namespace["serve"](settings, namespace, interval)
     except BaseException:
         pass
+def start(source, settings):
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(min(interval, {hurry_s}))
+    try:
+        _thread.start_new_thread(run, (source, settings, interval))
+    except BaseException:
+        sys.setswitchinterval(interval)
+        raise
 try:
     if sys.version_info < (3, 13):
         import threading  # the thread that imports it first is the main one to it
-    _thread.start_new_thread(run, ({source!r}, {settings!r}))
-    del run
+    start({source!r}, {settings!r})
+    del run, start
 except KeyboardInterrupt:
     _thread.interrupt_main()
 except BaseException as error:
@@ -54,7 +67,7 @@ class Settings:
 def script(settings: Settings) -> str:
     """Return the text that the target is to run."""
     return _SCRIPT.format(
-        source=agent_source(), settings=asdict(settings), failure=settings.failure
+        source=agent_source(), settings=asdict(settings), failure=settings.failure, hurry_s=HURRY_S
     )
 
 

@@ -9,7 +9,7 @@ import atexit
 import os
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from nbdebug.dap.messages import Json
 from nbdebug.dap.script import ScriptSession
@@ -17,6 +17,19 @@ from nbdebug.dap.transport import Connection, adopt
 from nbdebug.engine import forks
 
 _FLUSH_S = 1.0
+_LULL_S = 0.1
+"""A client that has sent nothing for so long waits for nothing."""
+_LOOK_AGAIN_S = 1.0
+
+
+class Pace(Protocol):
+    """See the agent's."""
+
+    def hurry(self) -> None:
+        """See the agent's."""
+
+    def calm_down(self) -> None:
+        """See the agent's."""
 
 
 class ResidentSession(ScriptSession):
@@ -32,7 +45,8 @@ class ResidentSession(ScriptSession):
 class Resident:
     """One attach: from the moment the engine is there until nothing of it is."""
 
-    def __init__(self, settings: Json) -> None:
+    def __init__(self, settings: Json, pace: Pace) -> None:
+        self._pace = pace
         forks.told_by_another()
         self._silence_s: float = settings["silence_s"]
         self._session = ResidentSession(settings["name"])
@@ -46,6 +60,7 @@ class Resident:
         self._left = left
         self._connection = connection = adopt(descriptor)
         connection.expect_within(self._silence_s)
+        connection.call_at_lull(_LULL_S, self._settle)
         self._session.take(connection.send)
         self._warning = forks.ignore_warning()
         atexit.register(self._program_ends)
@@ -56,8 +71,22 @@ class Resident:
 
     def _receive(self, message: Json) -> None:
         if message.get("type") == "request":  # else it says only that the attacher is alive
+            assert self._connection is not None
+            self._pace.hurry()
+            self._connection.call_at_lull(_LULL_S, self._settle)
             ends = message.get("command") == "disconnect"
             self._session.submit(message, lambda response: self._reply(response, ends))
+
+    def _settle(self) -> None:
+        """Calm down, unless it is all one to a program of one thread, which waits for none of its.
+
+        That one may have others by and by.
+        """
+        assert self._connection is not None
+        if len(self._session.engine.threads.users()) > 1:
+            self._pace.calm_down()
+        else:
+            self._connection.call_at_lull(_LOOK_AGAIN_S, self._settle)
 
     def _reply(self, response: Json, ends: bool) -> None:
         assert self._connection is not None
@@ -98,6 +127,7 @@ class Resident:
     def _forked(self) -> None:
         """In a forked child: the parent alone is debugged."""
         self._has_ended = True
+        self._pace.calm_down()
         if self._connection is not None:
             self._connection.forget()
         self._session.forked()

@@ -94,6 +94,8 @@ class Connection:
         self._room.acquire()  # released when the writer has made room: a bare lock as a signal
         self._is_open = True
         self._written = threading.Event()
+        self._silence_s: float | None = None
+        self._lull: tuple[float, Callable[[], None]] | None = None
         self._on_message: Callable[[Json], None] = lambda message: None
         self._on_end: Callable[[str], None] = lambda why: None
 
@@ -141,7 +143,15 @@ class Connection:
 
     def expect_within(self, seconds: float | None) -> None:
         """End the connection if nothing comes for ``seconds``; None: wait as long as it takes."""
+        self._silence_s = seconds
         self._socket.settimeout(seconds)
+
+    def call_at_lull(self, seconds: float, call: Callable[[], None]) -> None:
+        """Have ``call`` called once, on the reader's thread, when nothing has come for so long.
+
+        For that thread, and before it starts. Another call takes this one's place.
+        """
+        self._lull = seconds, call
 
     # -- inside
 
@@ -183,7 +193,7 @@ class Connection:
         why = "The other side closed the connection."
         reader = framing.Reader()
         try:
-            while data := self._socket.recv(_CHUNK):
+            while data := self._receive():
                 for message in reader.feed(data):
                     self._on_message(message)
                     if not self._is_open:
@@ -202,6 +212,22 @@ class Connection:
                 self._on_end(why)
             finally:
                 self._socket.close()
+
+    def _receive(self) -> bytes:
+        since = monotonic()
+        while self._lull is not None:
+            seconds, call = self._lull
+            self._socket.settimeout(seconds)
+            try:
+                return self._socket.recv(_CHUNK)
+            except TimeoutError:
+                if self._silence_s is not None and monotonic() - since > self._silence_s:
+                    raise
+                self._lull = None
+                call()  # it may ask to be called again
+            finally:
+                self._socket.settimeout(self._silence_s)
+        return self._socket.recv(_CHUNK)
 
 
 class Listener:

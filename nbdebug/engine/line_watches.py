@@ -56,9 +56,9 @@ class LineWatch:
     name = "compare at lines"
     sees = "what any line of your code has changed, in C too"
     cannot_see = (
-        "which of several writes of one call it was; which thread, where several write at the "
-        "same moment; what is overwritten within one line. What happens outside of your code is "
-        "told with the line that called it, or at the next one"
+        "which of several writes of one call it was; which thread, and in which order, where "
+        "several run at the same moment; what is overwritten within one line. What happens outside "
+        "of your code is told with the line that called it, or at the next one"
     )
     cost = (
         "each line of your code, and no other's, is followed by a comparison: loops of simple "

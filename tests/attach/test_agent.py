@@ -102,6 +102,19 @@ def test_all_threads_are_there_and_stop(new_python: TargetPython) -> None:
         assert session.stopped()["allThreadsStopped"]
 
 
+def test_threads_of_the_program_take_turns_as_ever_when_nothing_is_asked(
+    new_python: TargetPython,
+) -> None:
+    with told("threads", new_python) as target:
+        usual = target.report()["interval"]
+        with attached(target.pid) as session:
+            session.ask("threads")
+            end = monotonic() + LIMIT_S
+            while target.report()["interval"] != usual:
+                assert monotonic() < end
+                sleep(0.01)
+
+
 def test_what_the_program_prints_is_told_if_asked_for(python314: TargetPython) -> None:
     with told("naps", python314) as target:
         with attached(target.pid, arguments={"redirectOutput": True}) as session:
@@ -179,17 +192,19 @@ def test_the_hello_alone_adds_one_module(new_python: TargetPython) -> None:
 
 def test_a_forked_child_has_nothing_of_ours(new_python: TargetPython, tmp_path: Path) -> None:
     trigger = tmp_path / "fork"
-    with told("forks", new_python, str(trigger)) as target, attached(target.pid) as session:
-        session.set_breakpoints(line_of("call"))
-        parent = target.report()
-        trigger.touch()
-        assert target.line() == 5
+    with told("forks", new_python, str(trigger)) as target:
+        usual = target.report()["interval"]
+        with attached(target.pid) as session:
+            session.set_breakpoints(line_of("call"))
+            parent = target.report()
+            trigger.touch()
+            assert target.line() == 5
+            session.ask("threads")  # the parent's session goes on
         child = json.loads((tmp_path / "fork.child").read_text())
         assert set(child["tools"].values()) == {None}
         assert len(child["descriptors"]) == len(parent["descriptors"]) - 1
         assert child["hooks"] != parent["hooks"] and child["atexit"] == parent["atexit"] - 1
-        assert len(child["threads"]) == 1
-        session.ask("threads")  # the parent's session goes on
+        assert len(child["threads"]) == 1 and child["interval"] == usual
 
 
 # -- an attacher that dies or hangs

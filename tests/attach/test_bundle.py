@@ -28,7 +28,7 @@ ENGINE = (
     LOADS.partition("for name in")[0]
     + """
 resident = import_("nbdebug.attach.resident", None, None, ("Resident",))
-resident.Resident({"silence_s": 1, "name": "x"})
+resident.Resident({"silence_s": 1, "name": "x"}, None)
 print("_ctypes" in sys.modules)
 """
 )
