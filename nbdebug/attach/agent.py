@@ -22,6 +22,7 @@ PROTOCOL = 1
 HURRY_S = 1e-4
 """The interval at which other threads give the GIL away while something is done here."""
 
+_LIGHT = "nbdebug.attach.lightclasses"
 _TICK_S = 1e-6
 _LIMIT_S = 10.0
 _END_LIMIT_S = 5.0
@@ -301,11 +302,11 @@ def _is_in_use(builtins: "Any") -> bool:
 def importer(sources: "Any", folder: str, modules: "Any") -> "Any":
     """Return an ``__import__`` that finds our modules in ``sources``, and others as always.
 
-    ``sources`` is name -> (is a package, marshalled code or source text). What is loaded stands in
-    ``modules`` alone: the program's own nbdebug, if it has one, is another.
+    ``sources`` is name -> (is a package, its code, marshalled or not, or its text). What is loaded
+    stands in ``modules`` alone: the program's own nbdebug, if it has one, is another. For
+    `dataclasses`, ours get a small stand-in.
     """
     import builtins
-    import marshal
 
     lock = _thread.RLock()
     own_builtins = dict(vars(builtins))
@@ -331,10 +332,7 @@ def importer(sources: "Any", folder: str, modules: "Any") -> "Any":
                 module.__path__ = [path.rpartition("/")[0]]
             modules[name] = module
             try:
-                code = marshal.loads(code) if isinstance(code, bytes) else code
-                if isinstance(code, str):
-                    code = compile(code, path, "exec", dont_inherit=True)
-                exec(code, vars(module))
+                exec(_code_of(code, path), vars(module))
             except BaseException:
                 del modules[name]
                 raise
@@ -346,6 +344,8 @@ def importer(sources: "Any", folder: str, modules: "Any") -> "Any":
     def import_(
         name: str, outer: "Any" = None, inner: "Any" = None, some: "Any" = (), level: int = 0
     ) -> "Any":
+        if name == "dataclasses":
+            return load(_LIGHT)
         if level or not (name == "nbdebug" or name.startswith("nbdebug.")):
             return builtins.__import__(name, outer, inner, some, level)
         module = load(name)
@@ -356,6 +356,14 @@ def importer(sources: "Any", folder: str, modules: "Any") -> "Any":
 
     own_builtins["__import__"] = import_
     return import_
+
+
+def _code_of(sent: "Any", path: str) -> "Any":
+    import marshal
+
+    if isinstance(sent, bytes):
+        return marshal.loads(sent)
+    return compile(sent, path, "exec", 0, True) if isinstance(sent, str) else sent
 
 
 def _send(channel: "Any", message: "Any") -> None:

@@ -10,13 +10,46 @@ import importlib.util
 import marshal
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
+from types import CodeType
 
 FOLDER = Path(__file__).resolve().parent.parent
 _PACKAGES = ("engine", "dap")
-_ALONE = ("__init__", "_version", "errors", "compat", "attach/resident")
+_ALONE = ("__init__", "_version", "errors", "compat", "attach/resident", "attach/lightclasses")
 
-Modules = dict[str, tuple[bool, bytes | str]]
-"""Module name -> is it a package, and its marshalled code or its text."""
+_CLIENTS = {
+    f"nbdebug.dap.{name}"
+    for name in (
+        "breakpoint_text",
+        "client",
+        "following",
+        "launching",
+        "links",
+        "points",
+        "remote",
+        "sessions",
+        "watch_history",
+        "watch_text",
+        "watching",
+    )
+}
+"""What only a client needs: it isn't sent."""
+LATER = {
+    "nbdebug.dap.children",
+    "nbdebug.dap.listening",
+    "nbdebug.dap.process_starts",
+    "nbdebug.dap.server",
+    "nbdebug.engine.hardware",
+    "nbdebug.engine.hardware_watches",
+    "nbdebug.engine.line_sites",
+    "nbdebug.engine.line_watches",
+    "nbdebug.engine.memory",
+    "nbdebug.engine.memory_targets",
+    "nbdebug.engine.traps",
+}
+"""What most sessions never need. Marshalled, it takes half as much of the target's memory."""
+
+Modules = dict[str, tuple[bool, CodeType | bytes | str]]
+"""Module name -> is it a package, and its code, as it is or marshalled, or its text."""
 
 
 def modules_for(magic: bytes) -> Modules:
@@ -35,12 +68,15 @@ def _modules(as_code: bool) -> Modules:
         is_package = parts[-1] == "__init__"
         name = ".".join(parts[:-1] if is_package else parts)
         loader = SourceFileLoader(name, str(path))
-        found[name] = is_package, _code(loader, name) if as_code else _text(loader, name)
+        if name not in _CLIENTS:
+            found[name] = is_package, _code(loader, name) if as_code else _text(loader, name)
     return found
 
 
-def _code(loader: SourceFileLoader, name: str) -> bytes:
-    return marshal.dumps(loader.get_code(name))
+def _code(loader: SourceFileLoader, name: str) -> CodeType | bytes:
+    code = loader.get_code(name)
+    assert code is not None
+    return marshal.dumps(code) if name in LATER else code
 
 
 def _text(loader: SourceFileLoader, name: str) -> str:

@@ -17,6 +17,7 @@ import struct
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.util import MAGIC_NUMBER
 from time import monotonic
 from typing import Any
 
@@ -161,6 +162,7 @@ class Channel:
         self._connection = connection
         self._pid = pid
         self._settings = settings
+        self._format = 4  # which 3.8 reads
 
     def greet(self, limit_s: float) -> Hello:
         """Hear who it is, and show who this is.
@@ -175,10 +177,13 @@ class Channel:
             spoken = f"it speaks protocol {told.get('protocol')}, and this is {PROTOCOL}"
             raise errors.AgentRefused.of(self._pid, why=spoken)
         self._send({"answer": self._settings.answer}, errors.HelloTimeout, limit_s)
+        magic = bytes(told.get("magic") or b"")
+        if magic == MAGIC_NUMBER:
+            self._format = marshal.version  # for its code
         return Hello(
             self._pid,
             str(told.get("version")),
-            bytes(told.get("magic") or b""),
+            magic,
             str(told.get("name")),
             int(told.get("threads") or 0),
         )
@@ -214,7 +219,7 @@ class Channel:
         self._connection.close()
 
     def _send(self, message: Message, timeout: type[errors.AttachTimeout], limit_s: float) -> None:
-        data = marshal.dumps(message, 2)
+        data = marshal.dumps(message, self._format)
         try:
             self._connection.settimeout(max(limit_s, 0.001))
             self._connection.sendall(len(data).to_bytes(4, "little") + data)

@@ -36,6 +36,13 @@ class MessageLog:
         with self._lock:
             print(f"{datetime.now():%H:%M:%S.%f} {direction} {title:<28} {text}", file=self._file)
 
+    def write_failure(self) -> None:
+        """Add the traceback of the exception that is being handled."""
+        if self._file is not None:
+            import traceback  # it is large, and seldom needed
+
+            self.write("!!", traceback.format_exc())
+
     def close(self) -> None:
         """End the file."""
         if self._file is not None:

@@ -7,7 +7,6 @@ out through ``send``, which must be safe to call from any.
 
 import itertools
 import sys
-import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -93,7 +92,7 @@ class Session:
         except BaseException as error:  # a job's SystemExit must not end the client's thread
             wrapped = errors.NbdebugError(f"{command} failed: {type(error).__name__}: {error}")
             reply = self._failure(sequence, command, wrapped)
-            self.log.write("!!", traceback.format_exc())
+            self.log.write_failure()
         else:
             reply = self._reply(sequence, command, True)
             if body is not None:
@@ -318,7 +317,7 @@ class Session:
         try:
             self._send(message)
         except Exception:
-            self.log.write("!!", traceback.format_exc())
+            self.log.write_failure()
 
     def ask_client(self, command: str, arguments: Json) -> None:
         """Send a request to the client; its answer is only logged."""

@@ -5,7 +5,6 @@ runs on the user's thread, in the frame that hit, and must be fast when it says 
 """
 
 import ast
-import inspect
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Any
 
 from nbdebug import errors
 from nbdebug.engine import modules
+from nbdebug.engine.code_flags import CO_OPTIMIZED
 from nbdebug.engine.sources import is_class_body
 
 FrameTest = Callable[[FrameType], Any]
@@ -113,7 +113,7 @@ def _local_names(expression: ast.expr, code: CodeType) -> list[str] | None:
     """Return the locals of ``code`` that the expression names; None if they are in a mapping."""
     if is_class_body(code):
         return None
-    if not code.co_flags & inspect.CO_OPTIMIZED:
+    if not code.co_flags & CO_OPTIMIZED:
         return []
     used = {node.id for node in ast.walk(expression) if isinstance(node, ast.Name)}
     return sorted(used & {*code.co_varnames, *code.co_cellvars, *code.co_freevars})

@@ -7,7 +7,6 @@ Owns the joining and the life of the whole; each part's rules are in its own mod
 import contextlib
 import itertools
 import threading
-import traceback
 from types import FrameType
 from typing import Protocol
 
@@ -195,6 +194,8 @@ class Engine:
         if self._has_failed:
             return
         self._has_failed = True
+        import traceback  # it is large
+
         details = traceback.format_exc()
         with contextlib.suppress(Exception):
             self._monitor.stop()

@@ -6,15 +6,14 @@ stopped thread, which bounds it in time; what the text raises goes through uncha
 
 import ast
 import builtins
-import inspect
 import re
-import textwrap
 from collections.abc import Iterable, Iterator, MutableMapping
 from types import CodeType, FrameType
 from typing import Any, cast
 
 from nbdebug import compat, errors
 from nbdebug.engine import awaiting, capi, conditions
+from nbdebug.engine.code_flags import CO_COROUTINE
 from nbdebug.engine.sources import is_class_body
 
 _FILE = "<nbdebug evaluate>"
@@ -130,6 +129,8 @@ def _starting(names: Iterable[object], prefix: str) -> list[str]:
 
 
 def _parse(text: str) -> ast.Module:
+    import textwrap
+
     return ast.parse(textwrap.dedent(text).strip(), filename=_FILE, mode="exec")
 
 
@@ -148,7 +149,7 @@ def _awaits(tree: ast.Module) -> bool:
     parts = (ast.Await, ast.AsyncFor, ast.AsyncWith, ast.comprehension)
     if not any(isinstance(node, parts) for node in ast.walk(tree)):
         return False
-    return bool(_compile_awaiting(tree, "exec").co_flags & inspect.CO_COROUTINE)
+    return bool(_compile_awaiting(tree, "exec").co_flags & CO_COROUTINE)
 
 
 def _compile_awaiting(tree: ast.Module | ast.Expression, mode: str) -> CodeType:
@@ -167,7 +168,7 @@ def _execute_awaiting(tree: ast.Module, frame: Frame) -> Any:
 def _run_awaiting(code: CodeType, frame: Frame) -> Any:
     namespace = frame.f_locals
     result = eval(code, frame.f_globals, namespace)
-    if code.co_flags & inspect.CO_COROUTINE:
+    if code.co_flags & CO_COROUTINE:
         result = awaiting.run(result)
     write_back(frame, namespace)
     return result

@@ -6,7 +6,6 @@ what they see is caught a frame or two above, and is told from the rest by a loo
 Filters are changed on a client's thread, by replacing them.
 """
 
-import inspect
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from threading import get_ident
@@ -16,6 +15,7 @@ from typing import Any
 from nbdebug import errors
 from nbdebug.engine import monitor
 from nbdebug.engine.bounded import Bounded
+from nbdebug.engine.code_flags import CO_ASYNC_GENERATOR, CO_COROUTINE, CO_GENERATOR
 from nbdebug.engine.exception_filters import Filter
 from nbdebug.engine.failures import Failure, Place, places_of, title_of
 from nbdebug.engine.handlers import Fate
@@ -29,8 +29,8 @@ PURPOSE = "exceptions"
 _REMEMBERED = 10_000
 _MANY = 50  # exceptions that came by their way
 _FAR = 20  # frames up to a handler that are compared
-_GENERATORS = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
-_COROUTINES = inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
+_GENERATORS = CO_GENERATOR | CO_ASYNC_GENERATOR
+_COROUTINES = CO_COROUTINE | CO_ASYNC_GENERATOR
 _ROOM = 200  # frames
 _EVALUATED = "<nbdebug"
 
@@ -368,7 +368,7 @@ def _called(caller: FrameType, callee: FrameType) -> bool:
         return callee.f_back is caller
     # A generator's frame forgets its caller. A coroutine's is an `await`, or else a task's loop.
     flags = callee.f_code.co_flags
-    awaits = bool(flags & inspect.CO_COROUTINE)
+    awaits = bool(flags & CO_COROUTINE)
     return bool(flags & _GENERATORS) or (awaits and bool(caller.f_code.co_flags & _COROUTINES))
 
 

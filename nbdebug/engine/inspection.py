@@ -7,7 +7,6 @@ frame, and every such wait has a limit.
 
 import itertools
 import threading
-import traceback
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from types import FrameType
@@ -337,6 +336,8 @@ class Inspector:
         except errors.NbdebugError:
             raise
         except BaseException as error:
+            import traceback  # it is large
+
             said = "".join(traceback.format_exception_only(error)).strip()
             raise errors.EvaluationFailed(said) from None
 

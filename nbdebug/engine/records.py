@@ -7,7 +7,6 @@ Threads: any that holds the objects still.
 """
 
 import collections
-import dataclasses
 import reprlib
 import sys
 from types import FunctionType
@@ -25,7 +24,7 @@ def _file_of(function: Any) -> str:
     return str(function.__code__.co_filename)
 
 
-_DATACLASS_FILES = {_file_of(dataclasses.fields), _file_of(reprlib.recursive_repr)}
+_REPR_FILE = _file_of(reprlib.recursive_repr)
 _NAMEDTUPLE_FILE = _file_of(collections.namedtuple)  # noqa: PYI024 (its file is wanted, not a class)
 _PYDANTIC_HOOKS = ("__repr__", "__repr_args__", "__repr_str__", "__repr_name__")
 
@@ -36,7 +35,7 @@ def generated_fields(value: object, owner: type, function: FunctionType) -> Fiel
     Raises nothing.
     """
     file = function.__code__.co_filename
-    if file in _DATACLASS_FILES:
+    if file == _REPR_FILE or file == _dataclasses_file():
         return _dataclass_fields(value, owner, function)
     if file == _NAMEDTUPLE_FILE and issubclass(owner, tuple):
         return _namedtuple_fields(value)
@@ -67,6 +66,12 @@ def _read(value: object, names: list[str]) -> list[tuple[object, object]]:
     return [(name, held) for name, held in read if held is not _MISSING]
 
 
+def _dataclasses_file() -> str | None:
+    # Not imported: in a program that has no dataclasses nothing is one.
+    fields = physical.loaded("dataclasses", "fields")
+    return _file_of(fields) if type(fields) is FunctionType else None
+
+
 def _dataclass_fields(value: object, owner: type, function: FunctionType) -> Fields | None:
     made = physical.instance_dict(function) or {}
     wrapped = made.get("__wrapped__")
@@ -75,12 +80,12 @@ def _dataclass_fields(value: object, owner: type, function: FunctionType) -> Fie
         return None
     if wrapped.__code__.co_filename != "<string>":  # the user's own, under @recursive_repr
         return None
+    field_class = physical.loaded("dataclasses", "Field")
+    is_field = physical.loaded("dataclasses", "_FIELD")  # not a ClassVar, nor an InitVar
     names = [
         name
         for name, field in fields.items()
-        if type(field) is dataclasses.Field
-        and field.repr
-        and field._field_type is dataclasses._FIELD  # type: ignore[attr-defined]
+        if type(field) is field_class and field.repr and field._field_type is is_field
     ]
     return _qualname(value), _read(value, names)
 

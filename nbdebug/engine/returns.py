@@ -6,17 +6,17 @@ not for what C code, operators, properties, special methods or constructors retu
 function that came back some tens of times before, as one that recurs much does.
 """
 
-import inspect
 from collections import deque
 from collections.abc import Sequence
 from types import BuiltinFunctionType, CodeType, FrameType, FunctionType, MethodType
 
 from nbdebug.engine import monitor
+from nbdebug.engine.code_flags import CO_ASYNC_GENERATOR, CO_GENERATOR
 from nbdebug.engine.model import Returned
 from nbdebug.engine.monitor import Monitor
 from nbdebug.engine.usercode import UserCode
 
-_GENERATING = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
+_GENERATING = CO_GENERATOR | CO_ASYNC_GENERATOR
 _KEPT = 10
 _INNER_RETURNS = 50  # so a step over fib(22) stays as fast as the call
 _CALLS_SEEN = 1000

@@ -4,7 +4,6 @@ Owns the names of files and cells; must not know breakpoints or stops. Any threa
 caches are plain dicts whose entries never change, and are bounded.
 """
 
-import inspect
 import linecache
 import opcode
 import os
@@ -15,11 +14,12 @@ from types import CodeType
 
 from nbdebug import errors
 from nbdebug.engine import modules
+from nbdebug.engine.code_flags import CO_ASYNC_GENERATOR, CO_COROUTINE, CO_GENERATOR, CO_OPTIMIZED
 from nbdebug.engine.statements import NONE, Statements, statements_of
 
 _RESUME = opcode.opmap["RESUME"]
 _CACHE = opcode.opmap["CACHE"]
-_SUSPENDS = inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
+_SUSPENDS = CO_COROUTINE | CO_GENERATOR | CO_ASYNC_GENERATOR
 _CLEANUP_THROW = opcode.opmap["CLEANUP_THROW"]
 _ALLOW_TOP_LEVEL_AWAIT = 0x2000  # ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 _PARSED = 50  # texts whose statements are kept
@@ -274,4 +274,4 @@ def is_type_parameters(code: CodeType) -> bool:
 
 def is_class_body(code: CodeType) -> bool:
     """True for the code of a ``class`` statement's body."""
-    return not code.co_flags & inspect.CO_OPTIMIZED and not is_top_level(code)
+    return not code.co_flags & CO_OPTIMIZED and not is_top_level(code)

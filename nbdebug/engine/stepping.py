@@ -19,13 +19,18 @@ made on a client's thread before its thread runs on, and from then on belongs to
 | the same, with a call named as target | - | stop, if that call started it | - |
 """
 
-import inspect
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from types import CodeType, FrameType
 
 from nbdebug.engine import monitor
+from nbdebug.engine.code_flags import (
+    CO_ASYNC_GENERATOR,
+    CO_COROUTINE,
+    CO_GENERATOR,
+    CO_ITERABLE_COROUTINE,
+)
 from nbdebug.engine.model import CallTarget, Granularity, Returned, StepKind
 from nbdebug.engine.monitor import Monitor
 from nbdebug.engine.returns import ReturnedValues, code_of
@@ -34,8 +39,8 @@ from nbdebug.engine.threads import thread_of
 from nbdebug.engine.usercode import UserCode
 
 PURPOSE = "step"
-_AWAITING = inspect.CO_COROUTINE | inspect.CO_ITERABLE_COROUTINE
-_SUSPENDS = _AWAITING | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
+_AWAITING = CO_COROUTINE | CO_ITERABLE_COROUTINE
+_SUSPENDS = _AWAITING | CO_GENERATOR | CO_ASYNC_GENERATOR
 _FRAME_EVENTS = monitor.LINE | monitor.PY_RETURN | monitor.PY_YIELD
 
 
@@ -306,7 +311,7 @@ def _was_called(step: Step, frame: FrameType) -> bool:
 def _awaits(frame: FrameType, value: object) -> bool:
     """True where a frame yields to its event loop, False where a generator yields a value."""
     flags = frame.f_code.co_flags
-    if flags & inspect.CO_ASYNC_GENERATOR:
+    if flags & CO_ASYNC_GENERATOR:
         return type(value).__name__ != "async_generator_wrapped_value"
     return bool(flags & _AWAITING)
 

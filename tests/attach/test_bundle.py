@@ -29,17 +29,25 @@ ENGINE = (
     + """
 resident = import_("nbdebug.attach.resident", None, None, ("Resident",))
 resident.Resident({"silence_s": 1, "name": "x"}, None)
-print("_ctypes" in sys.modules)
+print("_ctypes" in sys.modules, *sorted(sources))
 """
 )
+"""Says whether it is, and which modules the engine began without."""
 
 
 def loaded(
-    python: TargetPython, folder: Path, modules: bundle.Modules, program: str = LOADS
+    python: TargetPython,
+    folder: Path,
+    modules: bundle.Modules,
+    program: str = LOADS,
+    version: int = 4,
 ) -> str:
-    """Load all modules in a new process; return what the program says."""
+    """Load all modules in a new process; return what the program says.
+
+    ``version`` is that of marshal's format.
+    """
     (folder / "agent.py").write_text(loader.agent_source())
-    (folder / "modules").write_bytes(marshal.dumps(modules, 2))
+    (folder / "modules").write_bytes(marshal.dumps(modules, version))
     files = [str(folder / "agent.py"), str(folder / "modules"), str(bundle.FOLDER)]
     done = subprocess.run(
         [str(python.path), "-I", "-c", program, *files],
@@ -59,10 +67,19 @@ def test_every_module_loads_from_its_text(new_python: TargetPython, tmp_path: Pa
 
 def test_every_module_loads_from_its_code(python314: TargetPython, tmp_path: Path) -> None:
     modules = bundle.modules_for(MAGIC_NUMBER)
-    assert all(isinstance(code, bytes) for is_package, code in modules.values() if not is_package)
-    assert loaded(python314, tmp_path, modules) == f"{len(modules)}\n"
+    assert not any(isinstance(code, str) and code for _, code in modules.values())
+    assert loaded(python314, tmp_path, modules, version=marshal.version) == f"{len(modules)}\n"
 
 
 def test_the_engine_begins_without_ctypes(new_python: TargetPython, tmp_path: Path) -> None:
     # Its library keeps a descriptor open in some builds, and nothing may be left open.
-    assert loaded(new_python, tmp_path, bundle.modules_for(b""), ENGINE) == "False\n"
+    told = loaded(new_python, tmp_path, bundle.modules_for(b""), ENGINE)
+    assert told.split()[0] == "False"
+
+
+def test_what_is_sent_is_what_the_engine_begins_with(
+    python314: TargetPython, tmp_path: Path
+) -> None:
+    modules = bundle.modules_for(MAGIC_NUMBER)
+    told = loaded(python314, tmp_path, modules, ENGINE, marshal.version)
+    assert told.split()[1:] == sorted(bundle.LATER)
