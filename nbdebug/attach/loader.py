@@ -6,9 +6,12 @@ process has (before 3.13 threading too), and starts one thread; nothing that it 
 program, and nothing is printed.
 """
 
+import functools
 import inspect
+import marshal
 import os
 from dataclasses import asdict, dataclass
+from importlib.util import MAGIC_NUMBER
 
 from nbdebug.attach.agent import HURRY_S
 
@@ -18,25 +21,30 @@ from nbdebug.attach.agent import HURRY_S
 # thread asks for the GIL sooner than all others, until its work is done.
 _SCRIPT = """\
 import _thread, sys
-def run(source, settings, interval):
+def run(magic, code, source, settings, interval):
     try:
+        if sys.modules["_frozen_importlib_external"].MAGIC_NUMBER == magic:
+            import marshal
+            code = marshal.loads(code)
+        else:
+            code = compile(source, {name!r}, "exec", 0, True)
         namespace = {{"__name__": "nbdebug-agent"}}
-        exec(compile(source, "<nbdebug agent>", "exec", 0, True), namespace)
+        exec(code, namespace)
         namespace["serve"](settings, namespace, interval)
     except BaseException:
         pass
-def start(source, settings):
+def start(*arguments):
     interval = sys.getswitchinterval()
     sys.setswitchinterval(min(interval, {hurry_s}))
     try:
-        _thread.start_new_thread(run, (source, settings, interval))
+        _thread.start_new_thread(run, (*arguments, interval))
     except BaseException:
         sys.setswitchinterval(interval)
         raise
 try:
     if sys.version_info < (3, 13):
         import threading  # the thread that imports it first is the main one to it
-    start({source!r}, {settings!r})
+    start({magic!r}, {code!r}, {source!r}, {settings!r})
     del run, start
 except KeyboardInterrupt:
     _thread.interrupt_main()
@@ -47,6 +55,9 @@ except BaseException as error:
     except BaseException:
         pass
 """
+
+
+_NAME = "<nbdebug agent>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +77,15 @@ class Settings:
 
 def script(settings: Settings) -> str:
     """Return the text that the target is to run."""
+    source = agent_source()
     return _SCRIPT.format(
-        source=agent_source(), settings=asdict(settings), failure=settings.failure, hurry_s=HURRY_S
+        name=_NAME,
+        magic=MAGIC_NUMBER,
+        code=_marshalled(source),
+        source=source,
+        settings=asdict(settings),
+        failure=settings.failure,
+        hurry_s=HURRY_S,
     )
 
 
@@ -76,3 +94,9 @@ def agent_source() -> str:
     path = os.path.join(os.path.dirname(inspect.getfile(Settings)), "agent.py")
     with open(path, encoding="utf-8") as file:
         return file.read()
+
+
+@functools.lru_cache(maxsize=1)
+def _marshalled(source: str) -> bytes:
+    """Return the agent's code: a target of this version needn't compile it."""
+    return marshal.dumps(compile(source, _NAME, "exec", 0, True))
