@@ -2,27 +2,28 @@
 
 Run by path: ``python attaching.py WHAT ARGUMENT ...``, with nbdebug importable. Prints JSON.
 ``list REPS``: seconds of each listing of the Python processes, {"plain": [...], "details": [...]}.
-``scripts COUNT WAY PID``: how many of COUNT scripts were run, and the seconds of each, by the way
-"safe" or "legacy": {"done": n, "times": [...], "failures": [...]}.
 ``engine REPS PID``: the seconds to the agent's hello, and to the engine, of each attach.
+``rounds COUNT ENGINES WAY PID``: how many of COUNT attaches and detaches were made, by the way
+"safe" or "legacy", the last ENGINES with the engine, the others with the hello alone: {"done": n,
+"failures": [...]}.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-import tempfile
 import time
-from pathlib import Path
 
-from nbdebug.attach import attaching, legacy, processes, runtime, writer
-from nbdebug.attach.memory import Memory
+from nbdebug.attach import attaching, processes
+from nbdebug.attach.locking import PidLock
 from nbdebug.attach.records import Record
 from nbdebug.attach.tracer import TRACER
-from nbdebug.attach.waking import Waker
+from nbdebug.attach.waking import Wake
 from nbdebug.errors import NbdebugError
 
 LIMIT_S = 20.0
+SETTLED_S = 0.3
+"""After a detach the process collects its garbage."""
 
 
 def listings(reps: int) -> dict[str, list[float]]:
@@ -37,52 +38,11 @@ def listings(reps: int) -> dict[str, list[float]]:
     return found
 
 
-def scripts(count: int, way: str, pid: int) -> dict[str, object]:
-    """Have a process run a script, again and again."""
-    times, failures = [], []
-    with tempfile.TemporaryDirectory() as folder:
-        mark, script = Path(folder, "done"), Path(folder, "script.py")
-        new = str(mark) + ".new"
-        script.write_text(
-            f"import os\nopen({new!r}, 'w').close()\nos.rename({new!r}, {str(mark)!r})\n"
-        )
-        for _ in range(count):
-            start = time.perf_counter()
-            try:
-                run_script(way, pid, script, mark, start + LIMIT_S)
-            except NbdebugError as error:
-                failures.append(f"{error.slug}: {error}")
-            else:
-                times.append(time.perf_counter() - start)
-    return {"done": len(times), "times": times, "failures": failures}
-
-
-def run_script(way: str, pid: int, script: Path, mark: Path, deadline: float) -> None:
-    """Have a process run a script; return when it has."""
-    memory = Memory(pid)
-    found = runtime.locate(memory)
-    record = Record(pid, way)
-    waker: Waker
-    if way == "legacy":
-        older = legacy.inject(memory, found, str(script), record=record)
-        waker = legacy.LegacyWaker(memory, found, older, record=record)
-    else:
-        request = writer.inject(memory, found, str(script), record=record)
-        waker = Waker(memory, found, request, record=record)
-    while not mark.exists():
-        pause = waker.step()
-        if time.perf_counter() > deadline:
-            raise waker.failure(LIMIT_S)
-        time.sleep(min(pause or 0.0005, 0.0005))
-    mark.unlink()
-    if way == "legacy":
-        older.finish()
-
-
 def engine(reps: int, pid: int) -> dict[str, list[float]]:
     """Attach and leave, with the engine."""
     found: dict[str, list[float]] = {"hello": [], "engine": []}
     for _ in range(reps + 1):
+        time.sleep(SETTLED_S)
         link = attaching.attach(pid, timeout_s=LIMIT_S)
         phases = link.record.phases_s
         found["hello"].append(sum(phases.values()) - phases["engine"])
@@ -91,14 +51,42 @@ def engine(reps: int, pid: int) -> dict[str, list[float]]:
     return {name: times[1:] for name, times in found.items()}
 
 
+def rounds(count: int, engines: int, way: str, pid: int) -> dict[str, object]:
+    """Attach and leave, again and again."""
+    is_legacy = way == "legacy"
+    failures = []
+    for number in range(count):
+        try:
+            if number < count - engines:
+                greet(pid, is_legacy)
+            else:
+                attaching.attach(pid, timeout_s=LIMIT_S, legacy=is_legacy).close()
+        except NbdebugError as error:
+            failures.append(f"{error.slug}: {error}")
+    return {"done": count - len(failures), "failures": failures}
+
+
+def greet(pid: int, is_legacy: bool) -> None:
+    """Have the agent say hello, and leave."""
+    record = Record(pid, "legacy" if is_legacy else "safe")
+    lock = PidLock(pid)
+    try:
+        attempt = attaching.Attempt(
+            pid, record, LIMIT_S, Wake.AUTO, attaching.warn, legacy=is_legacy
+        )
+        attempt.come_in()[0].close()
+    finally:
+        lock.release()
+
+
 def main() -> None:
     """Do what is asked for, and print."""
     what, *words = sys.argv[1:]
     TRACER.prepare()
     if what == "list":
         result: object = listings(int(words[0]))
-    elif what == "scripts":
-        result = scripts(int(words[0]), words[1], int(words[2]))
+    elif what == "rounds":
+        result = rounds(int(words[0]), int(words[1]), words[2], int(words[3]))
     else:
         result = engine(int(words[0]), int(words[1]))
     TRACER.close()

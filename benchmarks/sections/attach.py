@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import socket
 import subprocess
-from contextlib import ExitStack
+import time
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from jupyter_client.manager import start_new_kernel
 
 from benchmarks.report import Row
 from benchmarks.sections.looking import target
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from jupyter_client.blocking.client import BlockingKernelClient
+
     from benchmarks.pool import Pool
 
 ROOT = Path(__file__).parent.parent.parent
@@ -35,6 +44,10 @@ TARGETS = {
 }
 HELLO_BARS_MS = {"busy": 30.0, "blocked": 15.0, "lock": 15.0, "asyncio": 15.0}
 ENGINE_BAR_MS = 200.0
+ENGINES = 10
+"""One in so many attaches has the engine, where the target must compile it."""
+PEER_REPS = 3
+DEBUGPY_LIMIT_S = 20.0
 ASYNCIO = f"import asyncio\nasync def main():\n    {READY}    await asyncio.Event().wait()\n"
 HOSTILE = """
 import hashlib, importlib, json, os, random, re, threading, time
@@ -119,9 +132,10 @@ def lists(python: str, reps: int) -> list[Row]:
     ]
 
 
-def row(what: str, bar: float, seconds: list[float]) -> Row:
+def row(what: str, bar: float, seconds: list[float], peer: Sequence[float] = ()) -> Row:
     """A row of times."""
-    return Row(what=what, unit="ms", bar=bar, ours=tuple(1e3 * one for one in seconds), stock=())
+    ours, stock = (tuple(1e3 * one for one in times) for times in (seconds, peer))
+    return Row(what=what, unit="ms", bar=bar, ours=ours, stock=stock)
 
 
 def hellos(python: str, into: str, reps: int) -> list[Row]:
@@ -133,19 +147,68 @@ def hellos(python: str, into: str, reps: int) -> list[Row]:
             found = ask(python, "engine", reps, pid)
         rows.append(row(f"hello of a 3.14: {name}", bar, found["hello"]))
         if name == "busy":
-            rows.append(row("engine in a 3.14: busy", ENGINE_BAR_MS, found["engine"]))
+            peer = [debugpy_in(into, python) for _ in range(PEER_REPS)]
+            rows.append(row("engine in a 3.14: busy", ENGINE_BAR_MS, found["engine"], peer))
+    with idle_kernel() as pid:
+        found = ask(python, "engine", reps, pid)
+    rows.append(row("hello of an idle Jupyter kernel", HELLO_BARS_MS["asyncio"], found["hello"]))
     return rows
 
 
+@contextmanager
+def idle_kernel() -> Iterator[int]:
+    """Run a kernel that has nothing to do; gives its pid."""
+    manager, client = start_new_kernel(kernel_name="python3")
+    try:
+        [pid] = [
+            content["text"]
+            for message in run(client, "import os; print(os.getpid())")
+            if "text" in (content := message["content"])
+        ]
+        yield int(pid)
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+
+
+def run(client: BlockingKernelClient, code: str) -> list[Any]:
+    """The messages that come of a cell."""
+    found: list[Any] = []
+    client.execute_interactive(code, output_hook=found.append, timeout=60)
+    return found
+
+
+def debugpy_in(into: str, python: str) -> float:
+    """Seconds until debugpy listens in a busy process that it is put into; inf if it never does."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with target(into, BUSY) as pid:
+        start = time.perf_counter()
+        end = start + DEBUGPY_LIMIT_S
+        command = [python, "-m", "debugpy", "--listen", f"127.0.0.1:{port}", "--pid", str(pid)]
+        done = subprocess.run(command, capture_output=True, check=False, timeout=DEBUGPY_LIMIT_S)
+        while not done.returncode and time.perf_counter() < end:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                return time.perf_counter() - start
+            time.sleep(0.001)
+    return math.inf
+
+
 def failures(version: str, source: str, into: str, python: str, count: int) -> Row:
-    """How many of so many scripts each weren't run."""
+    """How many of so many attaches to each target failed.
+
+    Each has the engine where both are of one version; else the target compiles it, which takes it
+    so long that most have the hello alone.
+    """
+    engines = count if (version or "3.14") == into else count // ENGINES
     lost, told = [], []
     for name, program in TARGETS.items():
         with target(python, program) as pid:
-            found = ask(source, "scripts", count, "safe", pid)
+            found = ask(source, "rounds", count, engines, "safe", pid)
         lost.append(100 * (1 - found["done"] / count))
         told += [f"{name}: {failure}" for failure in found["failures"][:1]]
-    what = f"ways in that failed, {count} each, from {version or 'this'} into {into}"
+    what = f"attaches that failed, {count} each, from {version or 'this'} into {into}"
     control = "; ".join(told) or ", ".join(TARGETS)
     return Row(what=what, unit="%", bar=0.0, ours=tuple(lost), stock=(), control=control)
 
@@ -153,8 +216,8 @@ def failures(version: str, source: str, into: str, python: str, count: int) -> R
 def hostile(source: str, into: str, python: str, count: int) -> Row:
     """The same of --legacy, into a program of many threads that does a bit of everything."""
     with target(python, HOSTILE) as pid:
-        found = ask(source, "scripts", count, "legacy", pid)
+        found = ask(source, "rounds", count, count // ENGINES, "legacy", pid)
     lost = 100 * (1 - found["done"] / count)
-    what = f"--legacy ways in that failed, {count}, into a hostile {into}"
+    what = f"--legacy attaches that failed, {count}, into a hostile {into}"
     control = "; ".join(found["failures"][:1])
     return Row(what=what, unit="%", bar=0.0, ours=(lost,), stock=(), control=control)

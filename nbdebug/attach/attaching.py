@@ -74,7 +74,7 @@ def attach(
     """
     record = records.begin(pid, "safe", timeout_s)
     try:
-        link = _Attempt(pid, record, timeout_s, wake, told, legacy).run(silence_s)
+        link = Attempt(pid, record, timeout_s, wake, told, legacy).run(silence_s)
     except BaseException as error:
         record.fail(error)
         raise
@@ -82,7 +82,7 @@ def attach(
     return link
 
 
-class _Attempt:
+class Attempt:
     """One attach under way."""
 
     def __init__(
@@ -110,7 +110,7 @@ class _Attempt:
         policy.audit("attach", pid)
         lock = PidLock(pid)
         try:
-            channel, hello = self._come_in()
+            channel, hello = self.come_in()
             try:
                 with self._record.phase("engine"):
                     link = self._put_engine(channel, hello, silence_s)
@@ -125,8 +125,11 @@ class _Attempt:
             lock.release()
         return link
 
-    def _come_in(self) -> tuple[Channel, Hello]:
-        """Have the target run the loader; return the connection that its agent makes, greeted."""
+    def come_in(self) -> tuple[Channel, Hello]:
+        """Have the target run the loader; return the connection that its agent makes, greeted.
+
+        Whoever calls holds the PidLock. The agent leaves when the connection is closed.
+        """
         door = Doorway(self._pid)
         try:
             channel = self._ask(door)
