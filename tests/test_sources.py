@@ -1,5 +1,6 @@
 """Sources: what is loaded, where texts come from, and files that come late or change."""
 
+import inspect
 import linecache
 import sys
 import zipfile
@@ -11,6 +12,7 @@ from debuggee import Debuggee, debuggee_in, load_module
 from kernel_client import Json, Kernel, running_kernel
 
 from nbdebug import errors
+from nbdebug.engine import code_flags
 from nbdebug.engine.model import BreakpointSpec, BreakpointState, LineTarget
 
 MODULE = "def f():\n    x = 1\n    return x\n"
@@ -246,3 +248,9 @@ def test_breakpoint_locations_have_columns(vscode: Kernel, tmp_path: Path) -> No
     assert found == [{"line": 1, "column": 1}, {"line": 2, "column": 5}, {"line": 3, "column": 5}]
     found = vscode.ask("breakpointLocations", **ask, column=2, endColumn=4)["breakpoints"]
     assert found == [{"line": 2, "column": 5}]
+
+
+def test_the_flags_of_code_are_those_that_inspect_has() -> None:
+    ours = {name: flag for name, flag in vars(code_flags).items() if name.startswith("CO_")}
+    assert len(ours) > 4
+    assert ours == {name: getattr(inspect, name) for name in ours}

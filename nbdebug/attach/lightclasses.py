@@ -31,13 +31,10 @@ def field(*, default_factory: "Callable[[], Any]") -> "Any":
     return Field(default_factory)
 
 
-def dataclass(*, frozen: bool = False, slots: bool = False) -> "Callable[[Any], Any]":
-    """Return a decorator that gives a class its methods, and slots."""
-
-    def decorate(cls: "Any") -> "Any":
-        return _made(cls, frozen, slots)
-
-    return decorate
+def dataclass(*, slots: bool, frozen: bool = False) -> "Callable[[Any], Any]":
+    """Return a decorator that gives a class its methods and slots, which all of ours have."""
+    assert slots
+    return lambda cls: _made(cls, frozen)
 
 
 def replace(one: "Any", /, **changes: "Any") -> "Any":
@@ -52,14 +49,14 @@ def asdict(one: "Any") -> "dict[str, Any]":
     return {name: getattr(one, name) for name in one.__match_args__}
 
 
-def _made(cls: "Any", frozen: bool, slots: bool) -> "Any":
+def _made(cls: "Any", frozen: bool) -> "Any":
     names = tuple(cls.__annotations__)
     body = dict(vars(cls))
     defaults = {name: body.pop(name) for name in names if name in body}
-    if slots:
-        for name in ("__dict__", "__weakref__"):
-            body.pop(name, None)
-        body["__slots__"] = names
+    for name in ("__dict__", "__weakref__"):
+        body.pop(name, None)
+    body["__slots__"] = names
+    body["__qualname__"] = cls.__qualname__
     body["__match_args__"] = names
     puts: list[Any] = []
     body["__init__"] = _init(names, defaults, puts)
@@ -71,7 +68,7 @@ def _made(cls: "Any", frozen: bool, slots: bool) -> "Any":
         body["__setattr__"] = _refuse
         body["__delattr__"] = _refuse
     made: Any = type(cls)(cls.__name__, cls.__bases__, body)
-    puts += [vars(made)[name].__set__ for name in names] if slots else []
+    puts += [vars(made)[name].__set__ for name in names]
     return made
 
 
