@@ -158,7 +158,7 @@ def hellos(python: str, into: str, reps: int) -> list[Row]:
 @contextmanager
 def idle_kernel() -> Iterator[int]:
     """Run a kernel that has nothing to do; gives its pid."""
-    manager, client = start_new_kernel(kernel_name="python3")
+    manager, client = start_new_kernel(kernel_name="python3", stderr=subprocess.DEVNULL)
     try:
         [pid] = [
             content["text"]

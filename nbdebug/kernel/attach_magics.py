@@ -6,9 +6,7 @@ and what was asked of the process is taken back.
 
 import shlex
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 from IPython.core.magic import Magics, line_magic, magics_class
 from IPython.display import display
@@ -19,6 +17,7 @@ from nbdebug.attach.errors import AttachError
 from nbdebug.attach.waking import Wake
 from nbdebug.dap import sessions
 from nbdebug.dap.remote import RemoteSession
+from nbdebug.kernel.answering import answer, tell
 
 _KINDS = ("attached", "debugpy", "looked at")
 
@@ -47,7 +46,7 @@ class AttachMagics(Magics):
         panel, %bp, %watch and %stack speak to that process; %session goes back and forth. %detach
         leaves it as it was before. It may run another Python than this one: 3.14 or newer.
         """
-        self._answer(lambda: self._attach(_parse(line)))
+        answer(lambda: self._attach(_parse(line)))
 
     @line_magic
     def detach(self, line: str) -> None:
@@ -56,15 +55,9 @@ class AttachMagics(Magics):
         %detach          the current session's, or the only one
         %detach 4711     by its pid, or the session's number or name
         """
-        self._answer(lambda: self._detach(line.strip()))
+        answer(lambda: self._detach(line.strip()))
 
     # -- inside
-
-    def _answer(self, run: Callable[[], None]) -> None:
-        try:
-            run()
-        except errors.NbdebugError as error:
-            print(f"{error} {error.advice}".strip(), file=sys.stderr)
 
     def _attach(self, options: "_Options") -> None:
         pid = processes.find(options.target)
@@ -76,7 +69,7 @@ class AttachMagics(Magics):
             inspect=options.inspect,
             wake=options.wake,
             legacy=options.legacy,
-            told=lambda why: print(f"{why} {why.advice}".strip(), file=sys.stderr),
+            told=tell,
         )
         print(_line_of(session))
 
@@ -163,14 +156,3 @@ def _with(options: _Options, word: str, value: str) -> _Options:
         return replace(options, timeout_s=float(value))
     except ValueError:
         raise _Usage(f"`{word}` can't be `{value}`.") from None
-
-
-def register(shell: Any) -> None:
-    """Add the magics to a shell."""
-    shell.register_magics(AttachMagics)
-
-
-def unregister(shell: Any) -> None:
-    """Take the magics away."""
-    for name in ("attach", "detach"):
-        shell.magics_manager.magics["line"].pop(name, None)

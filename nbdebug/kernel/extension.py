@@ -6,10 +6,14 @@ Owns nothing: it joins the debugger and the magics, and says plainly why it can'
 from typing import Any
 
 from nbdebug import errors
-from nbdebug.kernel import attach_magics, magics, process_magics, session_magics, watching
+from nbdebug.kernel.attach_magics import AttachMagics
 from nbdebug.kernel.debugger import KernelDebugger, debugger_of
+from nbdebug.kernel.magics import NbdebugMagics
+from nbdebug.kernel.process_magics import ProcessMagics
+from nbdebug.kernel.session_magics import SessionMagics
+from nbdebug.kernel.watching import WatchMagics
 
-_MAGICS = (magics, watching, session_magics, process_magics, attach_magics)
+_MAGICS = (NbdebugMagics, WatchMagics, SessionMagics, ProcessMagics, AttachMagics)
 
 
 def load(shell: Any) -> None:
@@ -25,8 +29,7 @@ def load(shell: Any) -> None:
         debugger_of(shell)
     except errors.NotStarted:
         KernelDebugger(shell).install()
-        for one in _MAGICS:
-            one.register(shell)
+        shell.register_magics(*_MAGICS)
 
 
 def unload(shell: Any) -> None:
@@ -37,4 +40,5 @@ def unload(shell: Any) -> None:
         return
     debugger.remove()
     for one in _MAGICS:
-        one.unregister(shell)
+        for name in one.magics["line"]:
+            shell.magics_manager.magics["line"].pop(name, None)

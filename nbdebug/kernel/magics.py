@@ -6,10 +6,8 @@ thread that runs the cell.
 
 import os
 import re
-import sys
-from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from IPython.core.magic import Magics, line_magic, magics_class
 
@@ -29,6 +27,7 @@ from nbdebug.engine.model import (
     ModuleTarget,
     TaskInfo,
 )
+from nbdebug.kernel.answering import answer
 from nbdebug.kernel.choosing import chosen
 from nbdebug.kernel.debugger import KernelDebugger, debugger_of
 from nbdebug.kernel.tables import Table
@@ -67,7 +66,7 @@ class NbdebugMagics(Magics):
         Where no debugger is open that could go on from a stop, the stop is printed as one line and
         the run goes on.
         """
-        return self._answer(lambda: self._bp(line.strip()))
+        return answer(lambda: self._bp(line.strip()))
 
     @line_magic
     def stack(self, line: str) -> "Table | Report | None":
@@ -81,7 +80,7 @@ class NbdebugMagics(Magics):
         %stack 4711 --locals    with the variables of each frame
         %stack 4711 --freeze    its threads are held still for some milliseconds meanwhile
         """
-        return self._answer(lambda: self._stack_in(line.strip()))
+        return answer(lambda: self._stack_in(line.strip()))
 
     @line_magic
     def postmortem(self, line: str) -> Table | None:
@@ -93,7 +92,7 @@ class NbdebugMagics(Magics):
         ended. `%config Nbdebug.post_mortem = True` does it whenever a cell fails. Where no debugger
         is open, the frames are shown as a table, with the variables of the innermost.
         """
-        return self._answer(lambda: self._postmortem(line.strip()))
+        return answer(lambda: self._postmortem(line.strip()))
 
     @line_magic
     def nbdebug(self, line: str) -> Table | None:
@@ -101,16 +100,9 @@ class NbdebugMagics(Magics):
 
         %nbdebug            the debugger's state
         """
-        return self._answer(lambda: self._status(line.strip()))
+        return answer(lambda: self._status(line.strip()))
 
     # -- inside
-
-    def _answer[T](self, run: Callable[[], T]) -> T | None:
-        try:
-            return run()
-        except errors.NbdebugError as error:
-            print(f"{error} {error.advice}".strip(), file=sys.stderr)
-            return None
 
     @property
     def _debugger(self) -> KernelDebugger:
@@ -318,19 +310,3 @@ def _ids(text: str, all_ids: list[int], verb: str) -> list[int]:
 
 def _is_below(path: str) -> bool:
     return path.startswith(os.getcwd() + os.sep)
-
-
-def names() -> list[str]:
-    """Return the names of the magics."""
-    return ["bp", "stack", "postmortem", "nbdebug"]
-
-
-def register(shell: Any) -> None:
-    """Add the magics to a shell."""
-    shell.register_magics(NbdebugMagics)
-
-
-def unregister(shell: Any) -> None:
-    """Take the magics away."""
-    for name in names():
-        shell.magics_manager.magics["line"].pop(name, None)

@@ -18,6 +18,7 @@ from nbdebug import errors
 from nbdebug.dap import breakpoint_text, launching, sessions, watch_text
 from nbdebug.dap.launching import Before, Launched
 from nbdebug.dap.messages import Json
+from nbdebug.kernel.answering import answer
 from nbdebug.kernel.debugger import KernelDebugger, debugger_of
 from nbdebug.kernel.live_output import LiveOutput
 from nbdebug.kernel.session import session_body
@@ -54,8 +55,7 @@ class SessionMagics(Magics):
         Breakpoints, steps and values of the panel are those of the current session, and so are
         %bp, %watch and %stack, where they don't name one by --pid.
         """
-        found: Table | None = self._answer(lambda: self._session(line.strip()))
-        return found
+        return answer(lambda: self._session(line.strip()))
 
     @line_magic
     def debug_script(self, line: str) -> None:
@@ -74,16 +74,9 @@ class SessionMagics(Magics):
         it. Interrupt the cell once, and the program gets a KeyboardInterrupt; twice, and it is
         killed. It ends with the kernel.
         """
-        self._answer(lambda: self._debug_script(line.strip()))
+        answer(lambda: self._debug_script(line.strip()))
 
     # -- inside
-
-    def _answer(self, run: Any) -> Any:
-        try:
-            return run()
-        except errors.NbdebugError as error:
-            print(f"{error} {error.advice}".strip(), file=sys.stderr)
-            return None
 
     @property
     def _debugger(self) -> KernelDebugger:
@@ -286,19 +279,3 @@ def _parse(line: str) -> _Options:
         raise _ScriptUsage("`%debug_script` needs a program.")
     first = words[0] if words[0].startswith("-") else os.path.expanduser(words[0])
     return replace(options, program=(first, *words[1:]))
-
-
-def names() -> list[str]:
-    """Return the names of the magics."""
-    return ["session", "debug_script"]
-
-
-def register(shell: Any) -> None:
-    """Add the magics to a shell."""
-    shell.register_magics(SessionMagics)
-
-
-def unregister(shell: Any) -> None:
-    """Take the magics away."""
-    for name in names():
-        shell.magics_manager.magics["line"].pop(name, None)

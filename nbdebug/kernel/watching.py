@@ -4,8 +4,6 @@ Owns their grammar; each is a thin line over the engine's watches. Run on the th
 cell.
 """
 
-import sys
-from collections.abc import Callable
 from typing import Any
 
 from IPython.core.magic import Magics, line_magic, magics_class
@@ -15,6 +13,7 @@ from nbdebug.dap import watch_text
 from nbdebug.dap.points import RemoteWatches
 from nbdebug.dap.watch_history import History
 from nbdebug.dap.watching import WatchHandle, resolve_here
+from nbdebug.kernel.answering import answer
 from nbdebug.kernel.choosing import chosen
 from nbdebug.kernel.debugger import KernelDebugger, debugger_of
 from nbdebug.kernel.tables import Table
@@ -53,7 +52,7 @@ class WatchMagics(Magics):
         Without --stop, --log, --raise or --call it stops where a debugger is open that could go on,
         and prints where none is.
         """
-        return self._answer(lambda: self._watch(line.strip()))
+        return answer(lambda: self._watch(line.strip()))
 
     @line_magic
     def unwatch(self, line: str) -> Table | None:
@@ -63,17 +62,9 @@ class WatchMagics(Magics):
         %unwatch --all  all watches
         %unwatch x --pid 4711   those in the session with this process
         """
-        found: Table | None = self._answer(lambda: self._unwatch(line.strip()))
-        return found
+        return answer(lambda: self._unwatch(line.strip()))
 
     # -- inside
-
-    def _answer(self, run: Callable[[], Any]) -> Any:
-        try:
-            return run()
-        except errors.NbdebugError as error:
-            print(f"{error} {error.advice}".strip(), file=sys.stderr)
-            return None
 
     @property
     def _debugger(self) -> KernelDebugger:
@@ -142,19 +133,3 @@ class WatchMagics(Magics):
             [[str(one.id), one.text, str(one.hits)] for one in infos],
             "Nothing is watched.",
         )
-
-
-def names() -> list[str]:
-    """Return the names of the magics."""
-    return ["watch", "unwatch"]
-
-
-def register(shell: Any) -> None:
-    """Add the magics to a shell."""
-    shell.register_magics(WatchMagics)
-
-
-def unregister(shell: Any) -> None:
-    """Take the magics away."""
-    for name in names():
-        shell.magics_manager.magics["line"].pop(name, None)
