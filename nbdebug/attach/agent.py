@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 PROTOCOL = 1
 """Changes with what is said before the engine is there; both sides must have the same."""
 
-HURRY_S = 1e-4
-"""The interval at which other threads give the GIL away while something is done here."""
+HURRY_S = 101e-6
+"""The interval at which other threads give the GIL away while something is done here: no round
+number, so that it is known for ours."""
 
 _LIGHT = "nbdebug.attach.lightclasses"
-_TICK_S = 1e-6
+_TICK_S = 0.5e-6
 _LIMIT_S = 10.0
 _END_LIMIT_S = 5.0
 _LOOK_AGAIN_S = 0.002
@@ -56,19 +57,24 @@ class Pace:
     """How soon the program's other threads give the GIL away: sooner while something is done."""
 
     def __init__(self, interval: float) -> None:
-        self._interval = interval
+        # An agent that is still leaving may hurry too: that one gives the interval back.
+        self._interval = None if _is_ours(interval) else interval
 
     def hurry(self) -> None:
         """Have them give it away soon."""
         now = sys.getswitchinterval()
-        if now > HURRY_S + _TICK_S:
+        if now > HURRY_S and not _is_ours(now):
             self._interval = now
             sys.setswitchinterval(HURRY_S)
 
     def calm_down(self) -> None:
         """Give the program its own interval back, unless it has set another one."""
-        if abs(sys.getswitchinterval() - HURRY_S) < _TICK_S:
+        if self._interval is not None and _is_ours(sys.getswitchinterval()):
             sys.setswitchinterval(self._interval)
+
+
+def _is_ours(interval: float) -> bool:
+    return abs(interval - HURRY_S) < _TICK_S
 
 
 def _connect(settings: "Any") -> "Any":
