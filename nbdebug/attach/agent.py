@@ -30,12 +30,13 @@ _END_LIMIT_S = 5.0
 _LOOK_AGAIN_S = 0.002
 
 
-def serve(settings: "Any", namespace: "Any", interval: float) -> None:
+def serve(settings: "Any", namespace: "Any", interval: float, go_on: "Any") -> None:
     """Connect, say hello, and do as told until told to leave. Called on the agent's own thread.
 
-    ``interval`` is the program's switch interval, which is a shorter one meanwhile.
+    ``interval`` is the program's switch interval, which is a shorter one meanwhile. Its main thread
+    may wait until ``go_on`` is called.
     """
-    pace = Pace(interval)
+    pace = Pace(interval, go_on)
     try:
         channel = _connect(settings)
         try:
@@ -50,13 +51,16 @@ def serve(settings: "Any", namespace: "Any", interval: float) -> None:
     finally:
         if "handed_over" not in namespace:
             pace.calm_down()
+            pace.go_on()
             namespace.clear()
 
 
 class Pace:
-    """How soon the program's other threads give the GIL away: sooner while something is done."""
+    """How soon the program's threads give the GIL away: sooner while something is done here."""
 
-    def __init__(self, interval: float) -> None:
+    def __init__(self, interval: float, go_on: "Any") -> None:
+        self.go_on = go_on
+        """Lets the main thread go on that has waited for the agent. May be called again."""
         # An agent that is still leaving may hurry too: that one gives the interval back.
         self._interval = None if _is_ours(interval) else interval
 
@@ -185,6 +189,7 @@ def _hand_to_debugpy(channel: "Any", order: "Any", namespace: "Any", pace: Pace)
             pass
         finally:
             pace.calm_down()
+            pace.go_on()
             namespace.clear()
 
     thread: Any = threading.Thread(target=run_quietly, name="nbdebug-debugpy", daemon=True)

@@ -7,6 +7,7 @@ ends it.
 
 import os
 import sys
+import time
 import warnings
 from collections.abc import Callable
 from time import monotonic
@@ -42,6 +43,9 @@ _LOOK_AGAIN_S = 0.02
 _VETO_S = 1.0
 """A script that was taken and not even read after so long isn't going to be."""
 
+_WAIT_S = 0.3
+"""How long a program that computes stands still for the agent, at the most."""
+_GLANCES_S = (0.0, 0.0003, 0.0005)
 _SMALL_BYTES = 256 * 1024 * 1024
 
 Told = Callable[[NbdebugError], None]
@@ -130,7 +134,9 @@ class Attempt:
 
         Whoever calls holds the PidLock. The agent leaves when the connection is closed.
         """
-        door = Doorway(self._pid)
+        # A main thread that is blocked has no use for the GIL, and its time may be up meanwhile.
+        computes = not self._legacy and _computes(self._pid)
+        door = Doorway(self._pid, _WAIT_S if computes else 0.0)
         try:
             channel = self._ask(door)
             with self._record.phase("hello"):
@@ -275,6 +281,19 @@ def _is_small(pid: int) -> bool:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") < _SMALL_BYTES
     except OSError:
         return True
+
+
+def _computes(pid: int) -> bool:
+    """Tell whether the main thread runs now, or a moment later."""
+    for pause_s in _GLANCES_S:
+        time.sleep(pause_s)
+        try:
+            with open(f"/proc/{pid}/task/{pid}/stat", "rb") as file:
+                if file.read().rpartition(b") ")[2][:1] == b"R":
+                    return True
+        except OSError:
+            return False
+    return False
 
 
 def _left(pid: int, lock: PidLock) -> None:

@@ -23,7 +23,7 @@ from typing import Any
 
 from nbdebug.attach import errors
 from nbdebug.attach.agent import PROTOCOL
-from nbdebug.attach.loader import Settings, script
+from nbdebug.attach.loader import Settings, agent_file, script
 from nbdebug.dap.transport import Connection, adopt
 
 _PATH_BYTES = 100
@@ -50,8 +50,11 @@ class Hello:
 class Doorway:
     """Where one agent, and it alone, may connect, and the script that tells it so."""
 
-    def __init__(self, pid: int) -> None:
-        """Make the folder. Raises SocketFolderUnwritable."""
+    def __init__(self, pid: int, wait_s: float = 0.0) -> None:
+        """Make the folder. Raises SocketFolderUnwritable.
+
+        For ``wait_s`` the target's main thread waits for its agent at the most.
+        """
         self._pid = pid
         root = _root_for(pid)
         uid, gid = _owner(pid)
@@ -63,11 +66,13 @@ class Doorway:
         """The script's path as the target sees it."""
         own_uid = os.geteuid() if _same_namespace(pid, "user") else None
         self._settings = Settings(
+            f"{seen}/agent",
             f"{seen}/socket",
             f"{seen}/failure",
             secrets.token_hex(16),
             secrets.token_hex(16),
             own_uid,
+            wait_s,
         )
         try:
             self._fill(uid, gid)
@@ -82,13 +87,12 @@ class Doorway:
         self._socket.bind(path)
         os.chmod(path, 0o600)  # until it listens, nobody can connect
         self._socket.listen(4)
-        written = os.open(f"{self._folder}/agent.py", os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        with open(written, "w", encoding="utf-8") as file:
-            file.write(script(self._settings))
+        _write(f"{self._folder}/agent", agent_file())
+        _write(f"{self._folder}/agent.py", script(self._settings).encode())
         self._notes_reads = self._can_note_reads()
         os.utime(f"{self._folder}/agent.py", (_LONG_AGO, _LONG_AGO))
         if uid != os.geteuid():
-            for one in (path, f"{self._folder}/agent.py", self._folder):
+            for one in (path, f"{self._folder}/agent", f"{self._folder}/agent.py", self._folder):
                 os.chown(one, uid, gid)
 
     def _can_note_reads(self) -> bool:
@@ -259,6 +263,11 @@ class Channel:
         if not os.path.exists(f"/proc/{self._pid}") and os.path.exists("/proc/self"):
             return errors.ProcessEnded.of(self._pid, phase="hello")
         return errors.AgentCrashed.of(self._pid, why=str(error))
+
+
+def _write(path: str, data: bytes) -> None:
+    with open(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
+        file.write(data)
 
 
 def _owner(pid: int) -> tuple[int, int]:

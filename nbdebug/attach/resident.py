@@ -25,6 +25,8 @@ _LOOK_AGAIN_S = 1.0
 class Pace(Protocol):
     """See the agent's."""
 
+    go_on: Callable[[], None]
+
     def hurry(self) -> None:
         """See the agent's."""
 
@@ -83,6 +85,7 @@ class Resident:
         That one may have others by and by.
         """
         assert self._connection is not None
+        self._pace.go_on()
         if len(self._session.engine.threads.users()) > 1:
             self._pace.calm_down()
         else:
@@ -93,6 +96,8 @@ class Resident:
         if ends:
             self._end()
         self._connection.send(response)
+        if response["command"] != "initialize":
+            self._connection.call_when_sent(self._pace.go_on)  # a person asks for what follows
         if ends:
             self._connection.close(_FLUSH_S)
 
@@ -114,6 +119,7 @@ class Resident:
         if self._has_ended:
             return
         self._has_ended = True
+        self._pace.go_on()
         try:
             self._session.client_left()
         finally:

@@ -86,7 +86,7 @@ class Connection:
         if socket_.family != socket.AF_UNIX:
             # Small messages in both directions: Nagle's algorithm would cost 40 ms for each.
             socket_.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._outgoing: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._outgoing: queue.SimpleQueue[bytes | Callable[[], None] | None] = queue.SimpleQueue()
         self._queued = 0
         self._sent = 0
         self._lock = new_lock()  # held for moments: guards the count of what is queued
@@ -123,6 +123,10 @@ class Connection:
         if self._is_open:
             hold(self._lock, functools.partial(self._count, len(data)))
             self._outgoing.put(data)
+
+    def call_when_sent(self, call: Callable[[], None]) -> None:
+        """Have ``call`` called on the writer's thread when all that came before it is sent."""
+        self._outgoing.put(call)
 
     def close(self, flush_s: float = 0.0) -> None:
         """End the connection, after waiting at most ``flush_s`` for what is to be sent."""
@@ -170,6 +174,9 @@ class Connection:
     def _write(self) -> None:
         try:
             while (data := self._outgoing.get()) is not None:
+                if not isinstance(data, bytes):
+                    data()
+                    continue
                 self._write_all(memoryview(data))
                 hold(self._lock, functools.partial(self._count, -len(data)))
                 with suppress(RuntimeError):  # it rings already

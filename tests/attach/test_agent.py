@@ -299,7 +299,7 @@ def test_the_folder_is_its_users_alone_and_goes(python314: TargetPython) -> None
         door = channel.Doorway(target.pid)
         folder = Path(door.script_path).parent
         modes = {one.name: oct(one.stat().st_mode & 0o777) for one in folder.iterdir()}
-        assert modes == {"agent.py": "0o600", "socket": "0o600"}
+        assert modes == dict.fromkeys(("agent", "agent.py", "socket"), "0o600")
         assert oct(folder.stat().st_mode & 0o777) == "0o700"
         door.close()
         assert not folder.exists()
@@ -344,7 +344,7 @@ def test_the_agent_obeys_nobody_who_doesnt_know_the_answer(
     with told("busy", python314) as target:
         before = target.report()
         lock, door, line = come_in(target)
-        line._settings = loader.Settings("", "", line._settings.token, "1" * 32, None)
+        line._settings = loader.Settings("", "", "", line._settings.token, "1" * 32, None)
         line.greet(LIMIT_S)
         with pytest.raises(errors.AgentCrashed):
             line.order_engine({"modules": {}, "folder": "", "settings": {}}, LIMIT_S)

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -89,6 +90,21 @@ def test_what_a_program_computes_is_right_while_it_is_attached_to(
     end.touch()
     code, output, complaints = target.result()
     assert (code, complaints) == (5, "") and "\nright\n" in output
+
+
+def test_what_a_handler_of_a_signal_raises_meanwhile_is_raised_in_the_program(
+    new_python: TargetPython, new_target: NewTarget
+) -> None:
+    target = new_target("ticks", new_python)
+    for _ in range(10):
+        with attached(target.pid):
+            pass
+        targets.wait_until(lambda: len(os.listdir(f"/proc/{target.pid}/task")) == 2)
+    code, output, complaints = target.finish()
+    assert (code, complaints) == (3, "")
+    [(caught, fired)] = re.findall(r"caught (\d+) of (\d+) ", output)
+    assert caught == fired and int(fired) > 5
+    assert "SIGURG is True" in output
 
 
 def test_a_kernel_is_attached_to_while_it_idles_and_while_it_runs() -> None:

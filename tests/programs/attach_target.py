@@ -303,6 +303,48 @@ def working():
     sys.exit(5)
 
 
+class Tick(Exception):
+    pass
+
+
+def ticks():
+    """A signal comes when the first thread begins; what its handler raises is raised here."""
+    import _thread
+
+    fired = caught = 0
+    ends = []
+
+    def on_alarm(number, frame):
+        nonlocal fired
+        fired += 1
+        raise Tick(fired)
+
+    def send():
+        usual = _thread._count()
+        while not ends:
+            if _thread._count() > usual:
+                signal.pthread_kill(main, signal.SIGALRM)
+                while _thread._count() > usual and not ends:
+                    time.sleep(0.001)
+            time.sleep(0.0005)
+
+    signal.signal(signal.SIGALRM, on_alarm)
+    signal.signal(signal.SIGTERM, lambda number, frame: ends.append(number))
+    usual = signal.getsignal(signal.SIGURG)
+    main = _thread.get_ident()
+    threading.Thread(target=send, daemon=True).start()
+    ready()
+    total = 0
+    while not ends:
+        try:
+            while not ends:
+                total += 1
+        except Tick as tick:
+            caught += tick.args == (fired,)
+    print("caught", caught, "of", fired, "and SIGURG is", signal.getsignal(signal.SIGURG) is usual)
+    sys.exit(3)
+
+
 def hostile():
     """Many threads that allocate, hash, sleep; a main thread in imports, locks, input and output."""
     import hashlib
