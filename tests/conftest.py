@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from debuggee import Debuggee, debuggee_in
 from interpreters import VERSIONS, require
 from kernel_client import Kernel, running_kernel
 
@@ -38,6 +39,13 @@ _left: dict[int, str] = {}
 def each_python(request: pytest.FixtureRequest) -> Path:
     """Run the test once on every supported Python: the path of its interpreter."""
     return require(request.param)
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Iterator[Debuggee]:
+    """A program under the engine, in a thread of this process; the test is its client."""
+    with debuggee_in(tmp_path) as running:
+        yield running
 
 
 @pytest.fixture

@@ -3,20 +3,12 @@
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from debuggee import Debuggee, debuggee_in
+from debuggee import Debuggee
 
 from nbdebug import errors
 from nbdebug.engine.model import BreakMode, ExceptionFilter, StepKind, StopReason
-
-
-@pytest.fixture
-def program(tmp_path: Path) -> Iterator[Debuggee]:
-    with debuggee_in(tmp_path) as running:
-        yield running
 
 
 def stop_at(program: Debuggee, *filters: str, condition: str | None = None) -> None:
