@@ -47,12 +47,12 @@ class Marker:
 
 
 @dataclass(slots=True)
-class Asked:
+class Asked[R: Request]:
     """A request in a target, and all that belongs to it."""
 
     memory: Memory
     runtime: runtime.Runtime
-    request: Request
+    request: R
     record: Record
     told: list[NbdebugError]
     waker: Waker
@@ -74,7 +74,7 @@ def ask(
     wake: Wake = Wake.AUTO,
     memory: Memory | None = None,
     before: Callable[[Step], None] = lambda step: None,
-) -> Asked:
+) -> Asked[Request]:
     """Write a request into a process."""
     memory = memory or Memory(pid)
     found = runtime.locate(memory)

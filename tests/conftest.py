@@ -14,8 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from debuggee import Debuggee, debuggee_in
 from interpreters import VERSIONS, require
 from kernel_client import Kernel, running_kernel
+
+from nbdebug.engine.variables import VariableStore
 
 # Reasons, as regular expressions, for which a test may be skipped even where everything must run.
 EXPECTED_SKIPS: tuple[str, ...] = (
@@ -38,6 +41,37 @@ _left: dict[int, str] = {}
 def each_python(request: pytest.FixtureRequest) -> Path:
     """Run the test once on every supported Python: the path of its interpreter."""
     return require(request.param)
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Iterator[Debuggee]:
+    """A program under the engine, in a thread of this process; the test is its client."""
+    with debuggee_in(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+def store() -> VariableStore:
+    """A store that shows values as at a stop."""
+    from looking import new_store
+
+    return new_store()
+
+
+@pytest.fixture
+def hurried() -> VariableStore:
+    """A store that gives user code little time."""
+    from looking import HURRIED, new_store
+
+    return new_store(HURRIED)
+
+
+@pytest.fixture
+def looking() -> VariableStore:
+    """A store that runs no user code."""
+    from looking import new_store
+
+    return new_store(run_code=False)
 
 
 @pytest.fixture

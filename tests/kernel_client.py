@@ -21,6 +21,14 @@ from jupyter_client.manager import KernelManager
 LIMIT_S = 30
 Json = dict[str, Any]
 
+CELL = """def f(a):
+    b = a + 1  # @b
+    return b  # @return
+x = 5; y = 6; z = 7  # @three
+r = f(x)  # @call
+print('r is', r)  # @print
+"""
+
 
 class Kernel:
     """One kernel process with channels to it."""

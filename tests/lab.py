@@ -1,6 +1,7 @@
 """A real JupyterLab server, and a notebook in a headless Chromium as a person uses it.
 
-Every wait is for something that the page shows, with a limit that only a failure reaches.
+Every wait is for something that the page shows, with a limit that only a failure reaches. A test
+file that imports this is skipped where playwright or JupyterLab isn't installed.
 """
 
 import json
@@ -16,7 +17,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
+import pytest
+
+pytest.importorskip("playwright.sync_api", reason="playwright isn't installed: run `make setup`")
+pytest.importorskip("jupyterlab", reason="JupyterLab isn't installed: run `make setup`")
+
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+
+# The page answers some clicks only after it has settled, and says nowhere when that is.
+IN_BROWSER = [pytest.mark.browser, pytest.mark.timeout(240), pytest.mark.flaky(reruns=2)]
 
 ARTIFACTS = Path(__file__).parents[1] / "artifacts"
 LIMIT_S = 60

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from debuggee import Debuggee, debuggee_in
-from watch_corpus import NOT, prepare, seen, watch
+from watching import NOT, prepare, seen, watch
 
 from nbdebug.engine import hardware
 from nbdebug.engine.watch_model import Access, Way

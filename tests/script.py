@@ -20,6 +20,8 @@ from interpreters import ROOT
 from kernel_client import line_of
 
 from nbdebug.dap.client import DapClient
+from nbdebug.dap.links import SocketLink
+from nbdebug.dap.remote import RemoteSession
 
 LIMIT_S = 30
 Json = dict[str, Any]
@@ -205,6 +207,18 @@ def debugging(
             yield script, client
         finally:
             client.close()
+
+
+@contextmanager
+def session_of(script: Script) -> Iterator[RemoteSession]:
+    """A session with a program, which runs on when it is left."""
+    link = SocketLink(script.address, LIMIT_S)
+    session = RemoteSession(link, kind="script", name=script.path, pid=script.process.pid)
+    session.begin(token=script.token)
+    try:
+        yield session
+    finally:
+        session.close()
 
 
 def threads_of_ours() -> list[str]:

@@ -11,7 +11,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -236,7 +237,6 @@ def start(
     the tests' own environment, it doesn't see.
     """
     reading, writing = os.pipe()
-    inherited = {name: value for name, value in os.environ.items() if name[:6] != "PYTHON"}
     process = subprocess.Popen(
         [*prefix, str(python.path), *options, str(PROGRAM), scenario, *arguments],
         stdin=subprocess.PIPE,
@@ -247,7 +247,7 @@ def start(
         user=user,
         cwd=cwd,
         env={
-            **inherited,
+            **_inherited(),
             "PYTHONDONTWRITEBYTECODE": "1",
             **python.environment,
             "TARGET_READY": str(writing),
@@ -266,6 +266,35 @@ def start(
     if scenario in COMPUTING:
         wait_for_ticks(target.pid, ticks_of(target.pid) + 5)
     return target
+
+
+@contextmanager
+def running(script: Path, program: str, python: TargetPython) -> Iterator["subprocess.Popen[str]"]:
+    """Write a program and run it: once it has said that it is ready, until the test is over.
+
+    What Python is told by the tests' own environment, it doesn't see.
+    """
+    script.write_text(program)
+    process = subprocess.Popen(
+        [str(python.path), str(script)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**_inherited(), **python.environment},
+    )
+    try:
+        assert process.stdout is not None
+        said = process.stdout.readline()
+        assert said == "ready\n", said or process.communicate(timeout=LIMIT_S)
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def _inherited() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name[:6] != "PYTHON"}
 
 
 def wait_until_blocked(pid: int, calls: Sequence[int]) -> None:

@@ -6,12 +6,10 @@ import weakref
 from collections.abc import Iterator
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from looking import (
     GROUPS,
-    HURRIED,
     Bag,
     Colour,
     Model,
@@ -26,23 +24,6 @@ from looking import (
 )
 
 from nbdebug.engine.variables import VariableStore
-
-
-@pytest.fixture
-def store() -> VariableStore:
-    return new_store()
-
-
-@pytest.fixture
-def hurried() -> VariableStore:
-    """A store that gives user code little time."""
-    return new_store(HURRIED)
-
-
-@pytest.fixture
-def looking() -> VariableStore:
-    """A store that runs no user code."""
-    return new_store(run_code=False)
 
 
 class Base:

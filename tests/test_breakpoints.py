@@ -3,11 +3,10 @@
 import gc
 import importlib
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from debuggee import Debuggee, debuggee_in, load_module
+from debuggee import Debuggee, load_module
 
 from nbdebug import errors
 from nbdebug.engine.model import (
@@ -19,12 +18,6 @@ from nbdebug.engine.model import (
 )
 
 PENDING, BOUND, FAILED = BreakpointState.PENDING, BreakpointState.BOUND, BreakpointState.FAILED
-
-
-@pytest.fixture
-def program(tmp_path: Path) -> Iterator[Debuggee]:
-    with debuggee_in(tmp_path) as running:
-        yield running
 
 
 LOOP = """

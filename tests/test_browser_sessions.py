@@ -5,16 +5,10 @@ Screenshots are kept in artifacts/.
 
 import re
 
-import pytest
-
-pytest.importorskip("playwright.sync_api", reason="playwright isn't installed: run `make setup`")
-pytest.importorskip("jupyterlab", reason="JupyterLab isn't installed: run `make setup`")
-
-from lab import LabServer, OpenNotebook, keep_screenshot
+from lab import IN_BROWSER, LabServer, OpenNotebook, keep_screenshot
 from playwright.sync_api import expect
 
-# The page answers some clicks only after it has settled, and says nowhere when that is.
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(240), pytest.mark.flaky(reruns=2)]
+pytestmark = IN_BROWSER
 
 LOAD = "%load_ext nbdebug"
 SCRIPT = """\

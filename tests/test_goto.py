@@ -1,20 +1,11 @@
 """Set next statement and run to cursor: a program goes on from, or up to, a line that is named."""
 
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from debuggee import Debuggee, debuggee_in
+from debuggee import Debuggee
 
 from nbdebug import errors
-
-
-@pytest.fixture
-def program(tmp_path: Path) -> Iterator[Debuggee]:
-    with debuggee_in(tmp_path) as running:
-        yield running
-
 
 LINES = """
 log = []

@@ -7,15 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from kernel_client import Kernel, line_of, running_kernel
-
-CELL = """def f(a):
-    b = a + 1  # @b
-    return b  # @return
-x = 5; y = 6; z = 7  # @three
-r = f(x)  # @call
-print('r is', r)  # @print
-"""
+from kernel_client import CELL, Kernel, line_of, running_kernel
 
 
 def test_a_cell_stops_is_shown_stepped_and_goes_on(kernel: Kernel) -> None:

@@ -4,15 +4,7 @@ import os
 import time
 from pathlib import Path
 
-from kernel_client import Kernel
-
-CELL = """def f(a):
-    b = a + 1  # @b
-    return b  # @return
-x = 5; y = 6; z = 7  # @three
-r = f(x)  # @call
-print('r is', r)  # @print
-"""
+from kernel_client import CELL, Kernel
 
 
 def test_a_rerun_of_the_cell_hits_again_and_counts_anew(kernel: Kernel) -> None:

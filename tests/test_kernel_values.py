@@ -2,15 +2,7 @@
 
 import time
 
-from kernel_client import Kernel
-
-CELL = """def f(a):
-    b = a + 1  # @b
-    return b  # @return
-x = 5; y = 6; z = 7  # @three
-r = f(x)  # @call
-print('r is', r)  # @print
-"""
+from kernel_client import CELL, Kernel
 
 
 def test_interrupting_a_long_evaluation_ends_it_and_leaves_the_stop(kernel: Kernel) -> None:

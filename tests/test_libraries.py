@@ -10,20 +10,9 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from looking import MILLION, by_name, children, new_store, opened, texts
+from looking import MILLION, by_name, children, opened, texts
 
 from nbdebug.engine.variables import VariableStore
-
-
-@pytest.fixture
-def store() -> VariableStore:
-    return new_store()
-
-
-@pytest.fixture
-def looking() -> VariableStore:
-    """A store that runs no user code."""
-    return new_store(run_code=False)
 
 
 def test_an_array_shows_facts_and_slices(store: VariableStore) -> None:

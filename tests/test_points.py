@@ -5,11 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from script import LIMIT_S, Script, running
+from script import LIMIT_S, Script, running, session_of
 
 from nbdebug import errors
 from nbdebug.dap import breakpoint_text, watch_text
-from nbdebug.dap.links import SocketLink
 from nbdebug.dap.points import RemoteBreakpoints, RemoteWatches, remote_stacks, remote_tasks
 from nbdebug.dap.remote import RemoteSession
 from nbdebug.engine.model import BreakpointState, FunctionTarget, LineTarget
@@ -60,11 +59,8 @@ def script(tmp_path: Path) -> Iterator[Script]:
 
 @pytest.fixture
 def session(script: Script) -> Iterator[RemoteSession]:
-    link = SocketLink(script.address, LIMIT_S)
-    session = RemoteSession(link, kind="script", name=script.path, pid=script.process.pid)
-    session.begin(token=script.token)
-    yield session
-    session.close(terminate=True)
+    with session_of(script) as session:
+        yield session
 
 
 @pytest.fixture

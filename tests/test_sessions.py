@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from kernel_client import line_of
-from script import LIMIT_S, Json, Script, running
+from script import LIMIT_S, Json, Script, running, session_of
 
 from nbdebug import errors
 from nbdebug.dap.links import SocketLink
@@ -69,11 +69,8 @@ def script(tmp_path: Path) -> Iterator[Script]:
 
 @pytest.fixture
 def session(script: Script) -> Iterator[RemoteSession]:
-    link = SocketLink(script.address, LIMIT_S)
-    session = RemoteSession(link, kind="script", name=script.path, pid=script.process.pid)
-    session.begin(token=script.token)
-    yield session
-    session.close()
+    with session_of(script) as session:
+        yield session
 
 
 def stop_in(session: RemoteSession, script: Script) -> None:
@@ -107,15 +104,11 @@ def test_a_name_that_two_sessions_have_is_refused(
     sessions: Sessions, session: RemoteSession, script: Script, tmp_path: Path
 ) -> None:
     sessions.add(session)
-    with running(tmp_path, PROGRAM) as other:
-        link = SocketLink(other.address, LIMIT_S)
-        second = RemoteSession(link, kind="script", name=other.path, pid=other.process.pid)
-        second.begin(token=other.token)
+    with running(tmp_path, PROGRAM) as other, session_of(other) as second:
         sessions.add(second, switch=False)
         assert sessions.current is session
         with pytest.raises(errors.AmbiguousSession):
             sessions.find("program.py")
-        second.close()
 
 
 def test_events_are_told_and_the_state_follows_them(

@@ -1,22 +1,13 @@
 """Stepping, on real programs in a thread of this process: each test is a path of marks."""
 
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from debuggee import Debuggee, debuggee_in, load_module
+from debuggee import Debuggee, load_module
 
 from nbdebug import errors
 from nbdebug.engine.model import StepKind
 from nbdebug.engine.usercode import Rule
-
-
-@pytest.fixture
-def program(tmp_path: Path) -> Iterator[Debuggee]:
-    with debuggee_in(tmp_path) as running:
-        yield running
-
 
 CALLS = """
 def leaf(a):

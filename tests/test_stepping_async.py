@@ -1,17 +1,6 @@
 """Stepping through coroutines and tasks: a step stays in its task, whatever else the loop runs."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
-from debuggee import Debuggee, debuggee_in
-
-
-@pytest.fixture
-def program(tmp_path: Path) -> Iterator[Debuggee]:
-    with debuggee_in(tmp_path) as running:
-        yield running
-
+from debuggee import Debuggee
 
 TWINS = """
 import asyncio

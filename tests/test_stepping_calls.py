@@ -1,20 +1,12 @@
 """What a step shows of calls, and which it enters: return values and step-in targets."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from debuggee import Debuggee, debuggee_in
+from debuggee import Debuggee
 
 from nbdebug import errors
 from nbdebug.engine.model import StepKind
-
-
-@pytest.fixture
-def program(tmp_path: Path) -> Iterator[Debuggee]:
-    with debuggee_in(tmp_path) as running:
-        yield running
 
 
 def returned(program: Debuggee) -> dict[str, str]:

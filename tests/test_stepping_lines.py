@@ -1,18 +1,8 @@
 """How far one step goes: statements over several lines, lines, instructions, exceptions."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
-from debuggee import Debuggee, debuggee_in
+from debuggee import Debuggee
 
 from nbdebug.engine.model import Granularity, StepKind
-
-
-@pytest.fixture
-def program(tmp_path: Path) -> Iterator[Debuggee]:
-    with debuggee_in(tmp_path) as running:
-        yield running
 
 
 def by_line(program: Debuggee, kind: StepKind = StepKind.OVER) -> str:

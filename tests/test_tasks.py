@@ -1,19 +1,11 @@
 """The asyncio tasks of a program: where each waits, for what, and who waits for it."""
 
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
-import pytest
-from debuggee import LIMIT_S, Debuggee, debuggee_in
+from debuggee import LIMIT_S, Debuggee
 
 from nbdebug.engine.model import TaskInfo
-
-
-@pytest.fixture
-def program(tmp_path: Path) -> Iterator[Debuggee]:
-    with debuggee_in(tmp_path) as running:
-        yield running
 
 
 def tasks(program: Debuggee) -> dict[str, TaskInfo]:

@@ -6,21 +6,14 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from debuggee import LIMIT_S, Debuggee, debuggee_in
+from debuggee import LIMIT_S, Debuggee
 
 from nbdebug import errors
 from nbdebug.engine.model import StepKind, StopReason
-
-
-@pytest.fixture
-def program(tmp_path: Path) -> Iterator[Debuggee]:
-    with debuggee_in(tmp_path) as running:
-        yield running
-
 
 WORKERS = """
 import threading, time

@@ -17,7 +17,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from looking import (
-    HURRIED,
     LIMITS,
     MILLION,
     Colour,
@@ -37,23 +36,6 @@ from nbdebug import errors
 from nbdebug.engine.model import Limits
 from nbdebug.engine.value_text import safe_text
 from nbdebug.engine.variables import VariableStore
-
-
-@pytest.fixture
-def store() -> VariableStore:
-    return new_store()
-
-
-@pytest.fixture
-def hurried() -> VariableStore:
-    """A store that gives user code little time."""
-    return new_store(HURRIED)
-
-
-@pytest.fixture
-def looking() -> VariableStore:
-    """A store that runs no user code."""
-    return new_store(run_code=False)
 
 
 @pytest.mark.parametrize(

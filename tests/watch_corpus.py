@@ -10,48 +10,15 @@ import textwrap
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from debuggee import Debuggee, debuggee_in
+from watching import NOT, prepare, seen, watch
 
 from nbdebug import errors
 from nbdebug.engine import dictwatch, hardware
-from nbdebug.engine.evaluate import NamespaceFrame
 from nbdebug.engine.value_text import safe_text
-from nbdebug.engine.watch import Watch
-from nbdebug.engine.watch_model import Action, WatchSpec, Way
-from nbdebug.engine.watch_targets import resolve
+from nbdebug.engine.watch_model import Way
 
-
-def prepare(program: Debuggee, text: str) -> None:
-    """Run a program's definitions, without what its function `main` does."""
-    program.write(textwrap.dedent(text))
-    program.start()
-    program.join()
-    if program.error is not None:
-        raise program.error
-
-
-def watch(program: Debuggee, text: str, *, pending: bool = False, **options: Any) -> Watch:
-    options.setdefault("action", Action.LOG)
-    target = resolve(text, NamespaceFrame(program.namespace), pending=pending)
-    return program.engine.watches.add(target, WatchSpec(**options))
-
-
-def seen(program: Debuggee, watch: Watch) -> list[tuple[str, str, str]]:
-    """Return (mark or text of the line, old, new) of each event."""
-    program.engine.watches.look("the end")
-    return [
-        (
-            program.mark(e.line) if e.path == program.path else e.path or e.kind,
-            e.old_text,
-            e.new_text,
-        )
-        for e in watch.history
-    ]
-
-
-NOT = "<not there>"
 JSON = safe_text(json)
 
 # name -> (program with a function main, what is watched, [(mark, old, new)])

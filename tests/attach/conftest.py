@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import targets
+from attach_script import Marker
 from targets import NEW, OLD, OLDER, NewTarget, Target, TargetPython
 
 
@@ -55,6 +56,12 @@ def shared_python(request: pytest.FixtureRequest) -> TargetPython:
 def python314() -> TargetPython:
     """The Python that most targets run on."""
     return targets.require_target_python("3.14")
+
+
+@pytest.fixture
+def marker(tmp_path: Path) -> Marker:
+    """A script for targets to run."""
+    return Marker.made_in(tmp_path)
 
 
 @pytest.fixture

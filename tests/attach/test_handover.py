@@ -57,25 +57,6 @@ def python311() -> TargetPython:
 
 
 @contextmanager
-def running(python: TargetPython, script: Path) -> Iterator[subprocess.Popen[str]]:
-    """Run the program, until the test is over at the latest."""
-    script.write_text(PROGRAM)
-    process = subprocess.Popen(
-        [str(python.path), str(script)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={"PATH": os.environ["PATH"], "TMPDIR": os.environ["TMPDIR"]},
-    )
-    try:
-        assert process.stdout is not None and process.stdout.readline() == "ready\n"
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
-
-
-@contextmanager
 def attached(pid: int) -> Iterator[AttachedSession]:
     with pytest.warns(UserWarning, match="debugpy .* goes into it, and stays there"):
         session = nbdebug.attach(pid, legacy=True, timeout_s=LIMIT_S)
@@ -95,7 +76,7 @@ def test_debugpy_stops_shows_evaluates_steps_and_lets_the_program_go(
     python: TargetPython, tmp_path: Path
 ) -> None:
     script = tmp_path / "program.py"
-    with running(python, script) as process:
+    with targets.running(script, PROGRAM, python) as process:
         for _ in range(2):  # what stays of the first time is used again
             with attached(process.pid) as session:
                 assert session.record is not None and session.record.way == "debugpy"
@@ -133,7 +114,7 @@ def test_the_session_is_debugpy_s_and_its_requests_alone_are_answered(
     python311: TargetPython, tmp_path: Path
 ) -> None:
     script = tmp_path / "program.py"
-    with running(python311, script) as process:
+    with targets.running(script, PROGRAM, python311) as process:
         with attached(process.pid):
             remote = sessions.here.of_pid(process.pid)
             assert remote is not None and remote.kind == "debugpy"
@@ -149,7 +130,8 @@ def test_the_session_is_debugpy_s_and_its_requests_alone_are_answered(
 def test_nobody_else_gets_in_while_it_is_there_and_nothing_listens(
     python311: TargetPython, tmp_path: Path
 ) -> None:
-    with running(python311, tmp_path / "program.py") as process, attached(process.pid):
+    script = tmp_path / "program.py"
+    with targets.running(script, PROGRAM, python311) as process, attached(process.pid):
         with pytest.raises(errors.AttachError):
             nbdebug.attach(process.pid, legacy=True)
         sockets = set()
@@ -182,7 +164,7 @@ def test_the_program_runs_on_when_the_attacher_is_killed_at_a_stop(
     python311: TargetPython, tmp_path: Path
 ) -> None:
     script = tmp_path / "program.py"
-    with running(python311, script) as process:
+    with targets.running(script, PROGRAM, python311) as process:
         attacher = subprocess.Popen(
             [sys.executable, "-c", KILLED, str(process.pid), str(script), str(line_of("here"))],
             stdin=subprocess.PIPE,
@@ -203,28 +185,17 @@ def test_the_program_runs_on_when_the_attacher_is_killed_at_a_stop(
 def test_a_program_that_is_traced_already_is_left_alone(
     python311: TargetPython, tmp_path: Path
 ) -> None:
-    script = tmp_path / "traced.py"
-    script.write_text(
+    program = (
         "import sys, threading\nthreading.settrace(lambda *told: None)\n"
         "print('ready', flush=True)\nsys.stdin.read()\nprint('pydevd' in sys.modules)\n"
     )
-    process = subprocess.Popen(
-        [str(python311.path), str(script)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert process.stdout is not None and process.stdout.readline() == "ready\n"
+    with targets.running(tmp_path / "traced.py", program, python311) as process:
         with (
             pytest.warns(UserWarning, match="debugpy"),
             pytest.raises(errors.AgentRefused, match="traced already, by __main__"),
         ):
             nbdebug.attach(process.pid, legacy=True)
         assert process.communicate(timeout=LIMIT_S)[0] == "False\n"
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def test_a_debugpy_that_does_not_run_there_is_not_put_in(

@@ -1,9 +1,8 @@
 """A session with a process that is only looked at: what it shows, and what it refuses."""
 
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import pytest
 import targets
 from dap_schema import check_message
 from self_told import PROGRAM, SelfTold
-from targets import NewTarget
+from targets import NewTarget, TargetPython
 
 from nbdebug import errors as base_errors
 from nbdebug.attach import errors
@@ -65,6 +64,16 @@ def looked() -> Iterator[Looked]:
     yield Looked(session)
     session.close()
     told.end()
+
+
+@contextmanager
+def looked_at(script: Path, program: str, python: TargetPython) -> Iterator[Looked]:
+    """Look at a program of the test's own."""
+    with (
+        targets.running(script, program, python) as process,
+        closing(inspect(process.pid)) as session,
+    ):
+        yield Looked(session)
 
 
 def test_its_capabilities_say_that_it_only_looks(looked: Looked) -> None:
@@ -187,19 +196,9 @@ def test_pause_looks_anew_and_what_was_handed_out_before_is_over(looked: Looked)
     assert looked.scope(looked.frame("kind-values", "values"))["number"]["value"] == "12"
 
 
-def test_a_long_list_is_opened_in_pages(tmp_path: Path) -> None:
-    program = tmp_path / "long.py"
-    program.write_text("items = list(range(1234))\nprint('ready', flush=True)\ninput()\n")
-    python = targets.require_target_python("3.14")
-    process = subprocess.Popen(
-        [str(python.path), str(program)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    session = None
-    try:
-        assert process.stdout is not None
-        process.stdout.readline()
-        session = inspect(process.pid)
-        looked = Looked(session)
+def test_a_long_list_is_opened_in_pages(tmp_path: Path, python314: TargetPython) -> None:
+    program = "items = list(range(1234))\nprint('ready', flush=True)\ninput()\n"
+    with looked_at(tmp_path / "long.py", program, python314) as looked:
         reference = looked.scope(looked.frame("MainThread", "<module>"))["items"]
         reference = reference["variablesReference"]
         whole = looked.children(reference)
@@ -208,11 +207,6 @@ def test_a_long_list_is_opened_in_pages(tmp_path: Path) -> None:
         assert (len(last), last["1233"]["value"]) == (34, "1233")
         page = looked.children(reference, start=500, count=3, filter="indexed")
         assert [one["value"] for one in page.values()] == ["500", "501", "502"]
-    finally:
-        if session is not None:
-            session.close()
-        process.kill()
-        process.communicate()
 
 
 def test_asyncio_tasks_are_told(new_target: NewTarget) -> None:
@@ -253,23 +247,14 @@ def test_nothing_is_looked_at_where_that_is_not_allowed(
 
 
 def test_numpys_arrays_and_scalars_are_read(tmp_path: Path) -> None:
-    program = tmp_path / "arrays.py"
-    program.write_text(
+    program = (
         "import numpy as np\n"
         "line, grid = np.arange(20)[::2], np.zeros((3, 4), 'f4')\n"
         "swapped, one = np.arange(3, dtype='>i4'), np.float64(0.5)\n"
         "print('ready', flush=True)\n"
         "input()\n"
     )
-    process = subprocess.Popen(
-        [sys.executable, str(program)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    session = None
-    try:
-        assert process.stdout is not None
-        process.stdout.readline()
-        session = inspect(process.pid)
-        looked = Looked(session)
+    with looked_at(tmp_path / "arrays.py", program, targets.this_python()) as looked:
         frame = looked.frame("MainThread", "<module>")
         found = looked.scope(frame)
         assert found["line"]["value"] == "ndarray (10,) int64 [0, 2, 4, 6, 8, 10, 12, 14, 16, 18]"
@@ -280,8 +265,3 @@ def test_numpys_arrays_and_scalars_are_read(tmp_path: Path) -> None:
         assert [one["value"] for one in items.values()] == ["4", "6"]
         body = looked.ask("evaluate", expression="line[-1]", frameId=frame)
         assert body["result"] == "18"
-    finally:
-        if session is not None:
-            session.close()
-        process.kill()
-        process.communicate()

@@ -2,14 +2,11 @@
 
 import os
 import signal
-import subprocess
-import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import targets
-from attach_script import LIMIT_S, Marker
+from attach_script import LIMIT_S, Asked, Marker
 from targets import NewTarget, TargetPython
 
 import nbdebug
@@ -24,38 +21,14 @@ from nbdebug.errors import NbdebugError
 RUNNING = ("busy", "naps", "threads", "ten_busy_threads", "subinterpreter", "pool", "short_threads")
 
 
-@pytest.fixture
-def marker(tmp_path: Path) -> Marker:
-    return Marker.made_in(tmp_path)
-
-
-@dataclass(slots=True)
-class Asked:
-    """A request in an older Python."""
-
-    request: LegacyRequest
-    waker: LegacyWaker
-    record: Record
-    told: list[NbdebugError]
-
-    def wake(self, limit_s: float = LIMIT_S) -> bool:
-        """Return True when it has been taken; False if it isn't within the limit."""
-        deadline = time.monotonic() + limit_s
-        while (pause := self.waker.step()) is not None:
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(pause)
-        return True
-
-
-def ask(pid: int, script: Path, *, wake: Wake = Wake.AUTO) -> Asked:
+def ask(pid: int, script: Path, *, wake: Wake = Wake.AUTO) -> Asked[LegacyRequest]:
     memory = Memory(pid)
     found = runtime.locate(memory)
     record = Record(pid, "legacy")
     request = legacy.inject(memory, found, str(script), wake=wake, record=record)
-    told: list[NbdebugError] = []
+    told = list[NbdebugError]()
     waker = LegacyWaker(memory, found, request, wake=wake, record=record, told=told.append)
-    return Asked(request, waker, record, told)
+    return Asked(memory, found, request, record, told, waker)
 
 
 @pytest.mark.parametrize("scenario", [*targets.BLOCKED, *RUNNING])
@@ -246,17 +219,8 @@ def test_the_engine_stops_evaluates_and_leaves_an_older_python(
     old_python: TargetPython, tmp_path: Path
 ) -> None:
     script = tmp_path / "program.py"
-    script.write_text(PROGRAM)
     line = next(n for n, text in enumerate(PROGRAM.splitlines(), 1) if "@mark here" in text)
-    process = subprocess.Popen(
-        [str(old_python.path), str(script)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={"PATH": os.environ["PATH"], "TMPDIR": os.environ["TMPDIR"]},
-    )
-    try:
-        assert process.stdout is not None and process.stdout.readline() == "ready\n"
+    with targets.running(script, PROGRAM, old_python) as process:
         with pytest.raises(errors.PythonTooOld):
             nbdebug.attach(process.pid)
         for _ in range(3):
@@ -273,9 +237,6 @@ def test_the_engine_stops_evaluates_and_leaves_an_older_python(
         output, problems = process.communicate(timeout=LIMIT_S)
         assert (process.returncode, problems) == (0, "")
         assert output.startswith("ended ")
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def test_the_older_way_is_limited_by_policy(

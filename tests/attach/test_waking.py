@@ -18,11 +18,6 @@ from nbdebug.attach.tracer import TRACER, CannotTrace
 from nbdebug.attach.waking import Wake
 
 
-@pytest.fixture
-def marker(tmp_path: Path) -> Marker:
-    return Marker.made_in(tmp_path)
-
-
 @pytest.mark.parametrize("scenario", targets.BLOCKED)
 def test_a_blocked_target_is_woken_and_goes_on_waiting(
     new_target: NewTarget, new_python: TargetPython, marker: Marker, scenario: str

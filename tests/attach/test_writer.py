@@ -21,11 +21,6 @@ from nbdebug.attach.writer import State, Step
 RUNNING = ("busy", "naps", "threads", "subinterpreter", "toggling", "pool", "short_threads")
 
 
-@pytest.fixture
-def marker(tmp_path: Path) -> Marker:
-    return Marker.made_in(tmp_path)
-
-
 @pytest.mark.parametrize("scenario", RUNNING)
 def test_a_running_target_runs_the_script_and_ends_as_it_would_have(
     new_target: NewTarget, new_python: TargetPython, marker: Marker, scenario: str

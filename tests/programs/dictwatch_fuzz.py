@@ -1,7 +1,7 @@
 """Opens and closes watches at random while threads run, and starts the watcher anew now and then.
 
-Run by test_dictwatch.py, as a process of its own: python dictwatch_fuzz.py SECONDS. The guests'
-results must be as without it. It ends with live watches, on purpose.
+Run by test_dictwatch_guests.py, as a process of its own: python dictwatch_fuzz.py SECONDS. The
+guests' results must be as without it. It ends with live watches, on purpose.
 """
 
 import gc

@@ -1,7 +1,7 @@
 """Eight threads write one watched dict while dicts die, garbage is collected and watches come and go.
 
-Run by test_dictwatch.py, as a process of its own: python dictwatch_stress.py SECONDS. It ends with
-live watches, on purpose.
+Run by test_dictwatch_guests.py, as a process of its own: python dictwatch_stress.py SECONDS. It
+ends with live watches, on purpose.
 """
 
 import gc

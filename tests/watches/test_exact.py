@@ -2,19 +2,16 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from debuggee import Debuggee, debuggee_in
 from interpreters import ROOT
-from watch_corpus import NOT, prepare, seen, watch
+from watching import NOT, prepare, seen, watch, watch_at_stop
 
 from nbdebug import errors
 from nbdebug.engine import dictwatch
-from nbdebug.engine.watch_model import Access, Action, WatchSpec, Way
-from nbdebug.engine.watch_targets import resolve
+from nbdebug.engine.watch_model import Access, Action, Way
 
 pytestmark = pytest.mark.skipif(
     dictwatch.why_not() is not None, reason=f"{dictwatch.why_not()} Run `make setup`."
@@ -22,22 +19,9 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture
-def program(tmp_path: Path) -> Iterator[Debuggee]:
-    with debuggee_in(tmp_path) as running:
-        running.client.attached = False
-        yield running
-
-
-@pytest.fixture
 def stopping(program: Debuggee) -> Debuggee:
     program.client.attached = True
     return program
-
-
-def watch_at_stop(program: Debuggee, text: str, **options: Any) -> Any:
-    frame = program.engine.stops.require_current().frame
-    assert frame is not None
-    return program.engine.watches.add(resolve(text, frame), WatchSpec(way=Way.EXACT, **options))
 
 
 PLACES = ["x", "p.a", "P.b", "d['k']"]
@@ -199,7 +183,7 @@ def test_it_stops_right_after_a_write_that_no_site_shows(stopping: Debuggee) -> 
     )
     program.break_at("call")
     assert program.run_to_stop() == "call"
-    watched = watch_at_stop(program, "x")
+    watched = watch_at_stop(program, "x", way=Way.EXACT)
     assert program.resume_to_stop() == "after"
     assert program.stop is not None
     assert program.stop.description == "x changed: 3 -> 4 at program.py line 3, in fit()"
@@ -216,7 +200,7 @@ def test_a_step_and_a_breakpoint_after_an_exact_write_are_one_stop(stopping: Deb
     )
     program.break_at("write")
     program.run_to_stop()
-    watched = watch_at_stop(program, "x")
+    watched = watch_at_stop(program, "x", way=Way.EXACT)
     assert program.next() == "after"
     assert program.stop is not None and program.stop.reason == "data breakpoint"
     [info] = program.break_at("after")
@@ -234,7 +218,7 @@ def test_a_write_in_a_frame_that_an_exception_leaves_is_a_stop_there(stopping: D
     )
     program.break_at("call")
     program.run_to_stop()
-    watched = watch_at_stop(program, "d['k']")
+    watched = watch_at_stop(program, "d['k']", way=Way.EXACT)
     assert program.resume_to_stop() == "write"
     assert program.stop is not None and program.stop.reason == "data breakpoint"
     program.finish()
@@ -256,7 +240,7 @@ def test_what_a_client_evaluates_at_a_stop_is_told_and_is_no_stop(
     program.write("x = 0\ny = 1  # @here\nz = 2  # @there\nx = 9  # @write\nw = 3  # @after\n")
     program.break_at("here", "there")
     program.run_to_stop()
-    watched = watch_at_stop(program, "x")
+    watched = watch_at_stop(program, "x", way=Way.EXACT)
     program.evaluate("globals().update(x=5)")
     assert program.resume_to_stop() == "there"
     assert program.stop is not None and program.stop.reason == "breakpoint"

@@ -1,14 +1,12 @@
 """The comparison at lines beside stops, steps, threads and code that comes later."""
 
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 from types import CodeType
 from typing import Any
 
 import pytest
-from debuggee import Debuggee, debuggee_in
-from watch_corpus import prepare, seen, watch
+from debuggee import Debuggee
+from watching import prepare, seen, watch
 
 from nbdebug import errors
 from nbdebug.engine import hardware
@@ -21,12 +19,10 @@ LINES = WatchSpec(way=Way.LINES)
 
 
 @pytest.fixture
-def program(tmp_path: Path) -> Iterator[Debuggee]:
-    with debuggee_in(tmp_path) as running:
-        running.client.attached = False
-        # What stands here runs while the program is stopped, and is no user's.
-        running.engine.user_code.configure(rules=(Rule(include=False, path=__file__),))
-        yield running
+def program(program: Debuggee) -> Debuggee:
+    # What stands here runs while the program is stopped, and is no user's.
+    program.engine.user_code.configure(rules=(Rule(include=False, path=__file__),))
+    return program
 
 
 def watch_here(program: Debuggee, text: str, spec: WatchSpec = LINES) -> Watch:

@@ -4,28 +4,19 @@ import os
 import subprocess
 import tempfile
 import textwrap
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from debuggee import Debuggee, debuggee_in
+from debuggee import Debuggee
 from interpreters import ROOT
 from memory_corpus import BY_LINES, BY_PROCESSOR, BY_SITES, EVERYWHERE, READ_ATTRIBUTES, check
-from watch_corpus import prepare, seen, watch
+from watching import prepare, seen, watch, watch_at_stop
 
 from nbdebug import errors
 from nbdebug.engine import hardware, memory_targets, traps
 from nbdebug.engine.hardware import NoWatchSlot
-from nbdebug.engine.watch_model import Access, Action, CodePlace, WatchSpec, Way
-from nbdebug.engine.watch_targets import resolve
-
-
-@pytest.fixture
-def program(tmp_path: Path) -> Iterator[Debuggee]:
-    with debuggee_in(tmp_path) as running:
-        running.client.attached = False
-        yield running
+from nbdebug.engine.watch_model import Access, Action, CodePlace, Way
 
 
 @pytest.fixture
@@ -173,8 +164,7 @@ def test_it_stops_right_after_the_write(program: Debuggee, able: None) -> None:
     )
     program.break_at("first")
     program.run_to_stop()
-    parked = program.engine.stops.require_current()
-    watched = program.engine.watches.add(resolve("data[2]", parked.frame), WatchSpec())
+    watched = watch_at_stop(program, "data[2]")
     assert program.resume_to_stop() == "after"
     assert program.stop is not None
     assert program.stop.reason == "data breakpoint"
@@ -222,9 +212,7 @@ def test_a_read_stops_where_it_was_read(program: Debuggee) -> None:
     )
     program.break_at("first")
     program.run_to_stop()
-    frame = program.engine.stops.require_current().frame
-    spec = WatchSpec((Access.READ,))
-    program.engine.watches.add(resolve("p.a", frame), spec)
+    watch_at_stop(program, "p.a", accesses=(Access.READ,))
     assert program.resume_to_stop() == "read"
     assert program.stop is not None
     assert program.stop.description == "p.a was read at program.py line 5: 1"

@@ -29,23 +29,6 @@ def run(python: Path, program: str, *arguments: str, pure: bool = False) -> str:
     return done.stdout.strip()
 
 
-@pytest.fixture
-def compiled(each_python: Path) -> Path:
-    """Each Python for which the compiled part is there."""
-    program = "from nbdebug.engine import dictwatch; print(dictwatch.why_not())"
-    done = subprocess.run(
-        [str(each_python), "-c", program],
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
-    if (reason := done.stdout.strip()) != "None":
-        pytest.skip(f"{each_python}: {reason} Run `make setup`.")
-    return each_python
-
-
 @pytest.mark.parametrize("target", ["x", "thing.a", "items['k']"])
 def test_each_write_of_many_threads_is_told_exactly(compiled: Path, target: str) -> None:
     assert run(compiled, "watch_threads.py", "5000", target, "exact") == "told 40000"
