@@ -166,7 +166,7 @@ def test_a_veto_of_the_program_is_named(new_target: NewTarget) -> None:
 def test_an_agent_that_doesnt_come_is_waited_for_no_longer_than_asked(
     new_target: NewTarget, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nbdebug.attach.loader._SCRIPT", "# {source:.0}{settings!r:.0}{failure:.0}")
+    monkeypatch.setattr("nbdebug.attach.loader._SCRIPT", "# {settings!r:.0}{failure:.0}")
     target = new_target("busy")
     with pytest.raises(errors.ConnectedTimeout):
         attaching.attach(target.pid, timeout_s=SHORT_S)
