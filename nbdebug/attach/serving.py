@@ -24,6 +24,7 @@ from nbdebug.dap.remote import RemoteSession
 from nbdebug.dap.script import ScriptSession
 from nbdebug.dap.server import Server, token_for
 from nbdebug.dap.transport import parse_address
+from nbdebug.dap.waiting import wait_for
 from nbdebug.dap.worker import Worker
 
 Send = Callable[[Json], None]
@@ -237,7 +238,7 @@ class AttachServer:
 
     def wait(self, limit_s: float | None = None) -> bool:
         """Wait until the process has ended; False after ``limit_s``. Ctrl-C ends the waiting."""
-        return self._served.ended.wait(limit_s)
+        return wait_for(self._served.ended, limit_s)
 
     def close(self) -> None:
         """Listen no more, and leave the process."""

@@ -21,6 +21,7 @@ from nbdebug.dap.redirect import Redirect
 from nbdebug.dap.requests import REQUESTS, Request
 from nbdebug.dap.session import Session
 from nbdebug.dap.transport import start_thread
+from nbdebug.dap.waiting import wait_for
 from nbdebug.engine.model import Stop
 
 if TYPE_CHECKING:
@@ -200,7 +201,7 @@ class ScriptSession(Session):
     def wait_until_configured(self, limit_s: float | None = None) -> bool:
         """Wait until a client is attached and has said what it wants; False after ``limit_s``."""
         end = None if limit_s is None else monotonic() + limit_s
-        if not self._attached.wait(limit_s):
+        if not wait_for(self._attached, limit_s):
             return False
         while not self._configured.is_set():
             now = monotonic()
