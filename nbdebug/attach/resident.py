@@ -7,6 +7,7 @@ begun on the agent's thread, which then ends; requests come on "nbdebug-reader".
 
 import atexit
 import os
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -80,13 +81,11 @@ class Resident:
             self._session.submit(message, lambda response: self._reply(response, ends))
 
     def _settle(self) -> None:
-        """Calm down, unless it is all one to a program of one thread, which waits for none of its.
-
-        That one may have others by and by.
-        """
+        """Calm down, unless the program has one thread, to which it is all one: look again then."""
         assert self._connection is not None
         self._pace.go_on()
-        if len(self._session.engine.threads.users()) > 1:
+        is_user = self._session.engine.threads.is_user
+        if sum(map(is_user, sys._current_frames())) > 1:
             self._pace.calm_down()
         else:
             self._connection.call_at_lull(_LOOK_AGAIN_S, self._settle)
