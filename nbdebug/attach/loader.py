@@ -44,11 +44,14 @@ def start(*arguments):
     def go_on():
         if gate.locked():
             gate.release()
-    sys.setswitchinterval(min(interval, {hurry_s}))
+    hurries = interval > {hurry_s} * 1.01  # else the agent before, which is leaving, has set it
+    if hurries:
+        sys.setswitchinterval({hurry_s})
     try:
         _thread.start_new_thread(run, (*arguments, interval, go_on))
     except BaseException:
-        sys.setswitchinterval(interval)
+        if hurries:
+            sys.setswitchinterval(interval)
         raise
     try:
         gate.acquire(True, {wait_s})
