@@ -1,5 +1,6 @@
 """Threads: which stop, which don't, pausing, and what a program keeps when the debugger goes."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from debuggee import LIMIT_S, Debuggee
+from watching import prepare, watch
 
 from nbdebug import errors
 from nbdebug.engine.model import StepKind, StopReason
@@ -202,6 +204,47 @@ def test_a_failure_of_ours_is_said_once_and_never_reaches_the_program(
     [(text, category, _)] = program.client.outputs
     assert category == "important" and "a fault in the engine" in text
     assert not program.engine.is_started
+
+
+def test_a_thread_that_was_looked_at_keeps_nothing_alive(program: Debuggee) -> None:
+    prepare(
+        program,
+        """
+        import threading, weakref
+        class Big:
+            pass
+        begun, end = threading.Event(), threading.Event()
+        x = 0
+        def main():
+            global ref, x
+            big = Big()
+            ref = weakref.ref(big)
+            begun.set()
+            end.wait(20)
+            x = 1  # @x
+            return x  # @stop
+        """,
+    )
+    names = program.namespace
+    gc.collect()
+    gc.disable()
+    try:
+        thread = threading.Thread(target=names["main"])
+        thread.start()
+        assert names["begun"].wait(LIMIT_S)
+        seen = program.engine.inspector.threads()
+        program.break_at("stop")
+        watched = watch(program, "x")
+        ours = next(one for one in seen if one.name == thread.name)
+        assert program.engine.inspector.stack(ours.id)[0]
+        names["end"].set()
+        assert program.wait_for_stop() == "stop"
+        assert len(watched.history) == 1
+        program.resume()
+        thread.join(LIMIT_S)
+        assert names["ref"]() is None
+    finally:
+        gc.enable()
 
 
 def test_an_exception_of_the_program_passes_through_a_stop_unchanged(program: Debuggee) -> None:

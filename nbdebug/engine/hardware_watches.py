@@ -30,6 +30,7 @@ from nbdebug.engine.mechanisms import Mechanism, Tell
 from nbdebug.engine.memory_targets import guard_of, holds_more, place_of
 from nbdebug.engine.monitor import DISABLE
 from nbdebug.engine.store_sites import content_sites, item_read_sites
+from nbdebug.engine.threads import other_frames
 from nbdebug.engine.traps import Stack, Traps
 from nbdebug.engine.usercode import OWN_FOLDER, is_own
 from nbdebug.engine.watch_model import Access, CodePlace, WatchSpec, Way
@@ -156,11 +157,10 @@ class HardwareWatches:
             if own in threads:
                 self._ask(get_ident(), frame)
             if threads - {own}:
-                tops = sys._current_frames()
+                tops = other_frames()
                 for thread in threading.enumerate():
                     if thread.native_id in threads - {own} and thread.ident is not None:
                         self._ask(thread.ident, tops.get(thread.ident))
-                del tops
         except Exception:  # a watch that is closed meanwhile; the next look finds what is lost
             return
         finally:

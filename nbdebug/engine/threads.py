@@ -61,7 +61,7 @@ class Threads:
     @locked
     def forget_dead(self) -> None:
         """Drop the ids of threads that have ended, so that a reused ident is a new thread."""
-        living = sys._current_frames().keys()
+        living = set(sys._current_frames())
         for ident in [i for i in self._ids if i not in living]:
             del self._ids[ident]
 
@@ -74,6 +74,17 @@ def thread_of(ident: int) -> threading.Thread | None:
     """Return the Thread of an ident, found without the lock that threading itself may hold."""
     found: threading.Thread | None = threading._active.get(ident)  # type: ignore[attr-defined]
     return found
+
+
+def other_frames() -> dict[int, FrameType]:
+    """Return the frames that the other threads run now.
+
+    In a variable, a dict with this thread's too would refer to itself: until the next collection
+    it kept every thread's frames alive, and what is in their variables.
+    """
+    frames = sys._current_frames()
+    del frames[threading.get_ident()]
+    return frames
 
 
 def top_frame(ident: int) -> FrameType | None:

@@ -16,6 +16,7 @@ from nbdebug.engine.checks import Hit
 from nbdebug.engine.mechanisms import Mechanism, Tell, Test
 from nbdebug.engine.monitor import PY_UNWIND, Monitor
 from nbdebug.engine.store_sites import Kind, sites_of, write_sites
+from nbdebug.engine.threads import other_frames
 from nbdebug.engine.watch_checks import SiteWatch
 from nbdebug.engine.watch_model import Access, WatchSpec, Way
 from nbdebug.engine.watch_sites import SiteCheck, SiteTable, joined_hit
@@ -123,7 +124,7 @@ class ExactWatches:
         dictwatch.take()
         waiting = dictwatch.waiting()
         if waiting:
-            tops = sys._current_frames()
+            tops = {**other_frames(), get_ident(): sys._getframe(1)}
             for ident, frame in waiting:
                 if not _is_on_stack(frame, tops.get(ident)):
                     dictwatch.drop(ident, frame)

@@ -9,7 +9,6 @@ user threads without it, so their values are replaced, not changed.
 import sys
 import weakref
 from collections.abc import Callable, Iterable, Sequence
-from threading import get_ident
 from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -18,6 +17,7 @@ from nbdebug.engine.checks import Hit
 from nbdebug.engine.locks import locked, new_lock
 from nbdebug.engine.monitor import DISABLE, Monitor
 from nbdebug.engine.quicksites import Front, Quick
+from nbdebug.engine.threads import other_frames
 from nbdebug.engine.usercode import OWN_FOLDER, is_own
 
 if TYPE_CHECKING:
@@ -238,9 +238,7 @@ class SiteTable:
 
     def is_in_flight(self) -> bool:
         """True while another thread has run a store whose check is still to come, or may have."""
-        tops = sys._current_frames()
-        del tops[get_ident()]  # which would refer to itself
-        return any(self._is_at_site(top) for top in tops.values())
+        return any(self._is_at_site(top) for top in other_frames().values())
 
     def _is_at_site(self, frame: FrameType | None) -> bool:
         while frame is not None and is_own(frame):
