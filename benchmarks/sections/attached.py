@@ -24,23 +24,45 @@ if TYPE_CHECKING:
 
 SPEED_BAR, BOUND_BAR_MS, ENGINE_BAR_MIB = 1.02, 200.0, 8.0
 MIB = 1024 * 1024
+TURNS = 3
 
-# Tells how long each round took, on a line of its own.
+# Tells how long each round took, on a line of its own. Some of everything: how quick a single small
+# loop is, depends by a tenth on where its data happens to lie.
 PROGRAM = """\
 import sys, time
+TEXT = "the quick brown fox jumps over the lazy dog and the cat " * 40
+class Point:
+    def __init__(self, x, y):
+        self.x, self.y = x, y
+    def moved(self, by):
+        return Point(self.x + by, self.y + by)
 def step(n):
     return n + 1
+def fib(n):
+    return n if n < 2 else fib(n - 1) + fib(n - 2)
+def words(text):
+    counts = {}
+    for word in text.split():
+        counts[word] = counts.get(word, 0) + 1
+    return sorted(counts.items())
+def work():
+    x, point = 0, Point(0, 0)
+    for _ in range(10_000):
+        x = step(x)
+    for n in range(2_000):
+        point = point.moved(n)
+    fib(16)
+    return [words(TEXT) for _ in range(5)], sum(n * n % 7 for n in range(5_000))
 def rounds():
     while True:
-        start, x = time.perf_counter(), 0
-        for _ in range(100_000):
-            x = step(x)
+        start = time.perf_counter()
+        work()
         print(time.perf_counter() - start, flush=True)
 rounds()
 """
 PROGRAMS = {"bare": PROGRAM, "with asyncio": "import asyncio\n" + PROGRAM}
 """The engine needs much of the standard library: what is there already costs nothing."""
-WRITES = "            x = step(x)"
+WRITES = "        x = step(x)"
 
 
 class Target:
@@ -74,7 +96,7 @@ def measure(pool: Pool) -> list[Row]:
 
 def measure_in(name: str, pool: Pool) -> list[Row]:
     """The rows of one program."""
-    count = pool.options.size(20, 5)
+    count = pool.options.size(250, 5)
     found: list[tuple[float, float, float, float]] = []
     line = PROGRAMS[name].splitlines().index(WRITES) + 1
     with tempfile.TemporaryDirectory() as folder:
@@ -122,10 +144,20 @@ def attach_once(
         if session.status().stop is not None:
             session.resume()
         grown = (rss_bytes(target.pid) - size) / MIB
-    before = target.rounds_s(count)
-    with nbdebug.attach(target.pid):
-        ratio = target.rounds_s(count) / before
+    ratio = speed_while_attached(target, count)
     end = now() + 5
     while target.threads() > threads and now() < end:
         time.sleep(0.01)
     return ratio, bound_ms, grown, float(target.threads() - threads)
+
+
+def speed_while_attached(target: Target, count: int) -> float:
+    """The ratio of rounds while it is attached to and of rounds before and after, in turns."""
+    import nbdebug
+
+    alone, attached = [target.rounds_s(count)], []
+    for _ in range(TURNS):
+        with nbdebug.attach(target.pid):
+            attached.append(target.rounds_s(count))
+        alone.append(target.rounds_s(count))
+    return (median(attached) or 0.0) / (median(alone) or 1.0)

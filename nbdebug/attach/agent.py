@@ -23,7 +23,15 @@ HURRY_S = 101e-6
 """The interval at which other threads give the GIL away while something is done here: no round
 number, so that it is known for ours."""
 
-_LIGHT = "nbdebug.attach.lightclasses"
+_LIGHT = {
+    "dataclasses": "nbdebug.attach.lightclasses",
+    "typing": "nbdebug.attach.lighttyping",
+}
+_LATE = (
+    "ast", "cmath", "dis", "keyword", "linecache", "math", "reprlib", "socket", "textwrap",
+    "warnings", "zlib",
+)  # fmt: skip
+"""Of the standard library: imported when something of them is first needed."""
 _TICK_S = 0.5e-6
 _LIMIT_S = 10.0
 _END_LIMIT_S = 5.0
@@ -142,7 +150,9 @@ def _hand_over(channel: "Any", order: "Any", namespace: "Any", pace: Pace) -> No
     """Load the engine and give it the connection; this thread then ends."""
     modules: dict[str, Any] = {}
     try:
-        import_ = importer(order["modules"], order["folder"], modules)
+        import marshal
+
+        import_ = importer(marshal.loads(order.pop("modules")), order["folder"], modules)
         resident = import_("nbdebug.attach.resident", None, None, ("Resident",)).Resident(
             order["settings"], pace
         )
@@ -313,67 +323,94 @@ def _is_in_use(builtins: "Any") -> bool:
 def importer(sources: "Any", folder: str, modules: "Any") -> "Any":
     """Return an ``__import__`` that finds our modules in ``sources``, and others as always.
 
-    ``sources`` is name -> (is a package, its code, marshalled or not, or its text). What is loaded
+    ``sources`` is name -> (is a package, its code, packed or not, or its text). What is loaded
     stands in ``modules`` alone: the program's own nbdebug, if it has one, is another. For
-    `dataclasses`, ours get a small stand-in.
+    `dataclasses` and `typing`, ours get small stand-ins, if these are among the sources.
     """
-    import builtins
+    return _Importer(sources, folder, modules).import_
 
-    lock = _thread.RLock()
-    own_builtins = dict(vars(builtins))
-    new_module: Any = type(sys)
 
-    def load(name: str) -> "Any":
-        with lock:
-            module = modules.get(name)
-            if module is not None:
-                return module
+class _Importer:
+    def __init__(self, sources: "Any", folder: str, modules: "Any") -> None:
+        import builtins
+
+        self._sources = sources
+        self._folder = folder
+        self._modules = modules
+        self._lock = _thread.RLock()
+        self._import: Any = builtins.__import__
+        self._builtins = {**vars(builtins), "__import__": self.import_}
+
+    def import_(
+        self,
+        name: str,
+        outer: "Any" = None,
+        inner: "Any" = None,
+        some: "Any" = (),
+        level: int = 0,
+    ) -> "Any":
+        if name in _LIGHT and (_LIGHT[name] in self._modules or _LIGHT[name] in self._sources):
+            return self._load(_LIGHT[name])
+        if name in _LATE and name not in sys.modules and not some:
+            return _Late(name)
+        if level or not (name == "nbdebug" or name.startswith("nbdebug.")):
+            return self._import(name, outer, inner, some, level)
+        module = self._load(name)
+        for one in some or ():
+            if not hasattr(module, one) and name + "." + one in self._sources:
+                self._load(name + "." + one)
+        return module if some else self._modules["nbdebug"]
+
+    def _load(self, name: str) -> "Any":
+        with self._lock:
             parent, _, last = name.rpartition(".")
-            above = load(parent) if parent else None
-            if name not in sources:
+            above = self._load(parent) if parent else None
+            if name in self._modules:
+                return self._modules[name]
+            if name not in self._sources:
                 raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-            is_package, code = sources[name]
-            path = folder + name.replace(".", "/")[len("nbdebug") :]
-            path += "/__init__.py" if is_package else ".py"
-            module = new_module(name)
-            module.__file__ = path
-            module.__builtins__ = own_builtins
-            module.__package__ = name if is_package else parent
-            if is_package:
-                module.__path__ = [path.rpartition("/")[0]]
-            modules[name] = module
+            is_package, code = self._sources[name]
+            module = self._new_module(name, is_package)
+            self._modules[name] = module
             try:
-                exec(_code_of(code, path), vars(module))
+                exec(_code_of(code, module.__file__), vars(module))
             except BaseException:
-                del modules[name]
+                del self._modules[name]
                 raise
-            del sources[name]
+            del self._sources[name]
             if above is not None:
                 setattr(above, last, module)
             return module
 
-    def import_(
-        name: str, outer: "Any" = None, inner: "Any" = None, some: "Any" = (), level: int = 0
-    ) -> "Any":
-        if name == "dataclasses":
-            return load(_LIGHT)
-        if level or not (name == "nbdebug" or name.startswith("nbdebug.")):
-            return builtins.__import__(name, outer, inner, some, level)
-        module = load(name)
-        for one in some or ():
-            if not hasattr(module, one) and name + "." + one in sources:
-                load(name + "." + one)
-        return module if some else modules["nbdebug"]
+    def _new_module(self, name: str, is_package: bool) -> "Any":
+        path = self._folder + name.replace(".", "/")[len("nbdebug") :]
+        path += "/__init__.py" if is_package else ".py"
+        module: Any = type(sys)(name)
+        module.__file__ = path
+        module.__builtins__ = self._builtins
+        module.__package__ = name if is_package else name.rpartition(".")[0]
+        if is_package:
+            module.__path__ = [path.rpartition("/")[0]]
+        return module
 
-    own_builtins["__import__"] = import_
-    return import_
+
+class _Late:
+    """Stands for a module until something of it is needed."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, name: str) -> "Any":
+        return getattr(__import__(self._name), name)
 
 
 def _code_of(sent: "Any", path: str) -> "Any":
     import marshal
 
     if isinstance(sent, bytes):
-        return marshal.loads(sent)
+        import zlib
+
+        return marshal.loads(zlib.decompress(sent))
     return compile(sent, path, "exec", 0, True) if isinstance(sent, str) else sent
 
 

@@ -17,12 +17,12 @@ import struct
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.util import MAGIC_NUMBER
 from time import monotonic
 from typing import Any
 
 from nbdebug.attach import errors
 from nbdebug.attach.agent import PROTOCOL
+from nbdebug.attach.bundle import OLDEST_FORMAT
 from nbdebug.attach.loader import Settings, agent_file, script
 from nbdebug.dap.transport import Connection, adopt
 
@@ -51,10 +51,13 @@ class Doorway:
     """Where one agent, and it alone, may connect, and the script that tells it so."""
 
     def __init__(self, pid: int, wait_s: float = 0.0) -> None:
-        """Make the folder. Raises SocketFolderUnwritable.
+        """Make the folder. Raises SocketFolderUnwritable, NoWayHere.
 
         For ``wait_s`` the target's main thread waits for its agent at the most.
         """
+        if not hasattr(socket, "AF_UNIX"):
+            why = "Python has no Unix sockets on Windows, and nothing else keeps others out"
+            raise errors.NoWayHere.of(pid, why=why)
         self._pid = pid
         root = _root_for(pid)
         uid, gid = _owner(pid)
@@ -166,7 +169,6 @@ class Channel:
         self._connection = connection
         self._pid = pid
         self._settings = settings
-        self._format = 4  # which 3.8 reads
 
     def greet(self, limit_s: float) -> Hello:
         """Hear who it is, and show who this is.
@@ -181,13 +183,10 @@ class Channel:
             spoken = f"it speaks protocol {told.get('protocol')}, and this is {PROTOCOL}"
             raise errors.AgentRefused.of(self._pid, why=spoken)
         self._send({"answer": self._settings.answer}, errors.HelloTimeout, limit_s)
-        magic = bytes(told.get("magic") or b"")
-        if magic == MAGIC_NUMBER:
-            self._format = marshal.version  # for its code
         return Hello(
             self._pid,
             str(told.get("version")),
-            magic,
+            bytes(told.get("magic") or b""),
             str(told.get("name")),
             int(told.get("threads") or 0),
         )
@@ -223,7 +222,7 @@ class Channel:
         self._connection.close()
 
     def _send(self, message: Message, timeout: type[errors.AttachTimeout], limit_s: float) -> None:
-        data = marshal.dumps(message, self._format)
+        data = marshal.dumps(message, OLDEST_FORMAT)
         try:
             self._connection.settimeout(max(limit_s, 0.001))
             self._connection.sendall(len(data).to_bytes(4, "little") + data)

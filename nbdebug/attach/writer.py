@@ -121,7 +121,7 @@ def inject(
 
 
 def hand_over(pid: int, script: str, *, record: Record | None = None) -> Request:
-    """Ask the target by the standard library's `sys.remote_exec`: on macOS and Windows.
+    """Ask the target by the standard library's `sys.remote_exec`: on macOS.
 
     Raises:
         NoWayHere: this Python has none, or it doesn't work for this target.

@@ -9,12 +9,13 @@ goes on. Only where a client reads too slowly does it wait, and a client that re
 for some seconds is given up, so that what it debugs runs on.
 """
 
+import _socket  # all that a connection needs: `socket` would take 0.2 MiB in a target
 import functools
 import os
-import queue
 import socket
 import stat
 import threading
+from _queue import SimpleQueue  # without the rest of `queue`, as above
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -81,12 +82,12 @@ def parse_address(text: str) -> Address:
 class Connection:
     """One stream of messages, both ways."""
 
-    def __init__(self, socket_: socket.socket) -> None:
+    def __init__(self, socket_: _socket.socket) -> None:
         self._socket = socket_
-        if socket_.family != socket.AF_UNIX:
+        if socket_.family != _socket.AF_UNIX:
             # Small messages in both directions: Nagle's algorithm would cost 40 ms for each.
-            socket_.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._outgoing: queue.SimpleQueue[bytes | Callable[[], None] | None] = queue.SimpleQueue()
+            socket_.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
+        self._outgoing: SimpleQueue[bytes | Callable[[], None] | None] = SimpleQueue()
         self._queued = 0
         self._sent = 0
         self._lock = new_lock()  # held for moments: guards the count of what is queued
@@ -136,7 +137,7 @@ class Connection:
         self._is_open = False
         self._outgoing.put(None)
         with suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
+            self._socket.shutdown(_socket.SHUT_RDWR)
         with suppress(RuntimeError):
             self._room.release()
 
@@ -338,7 +339,7 @@ def connect(address: Address, limit_s: float) -> Connection:
 
 def adopt(descriptor: int) -> Connection:
     """Return a connection over a connected socket's descriptor, which it closes at its end."""
-    adopted = socket.socket(fileno=descriptor)
+    adopted = _socket.socket(fileno=descriptor)
     adopted.settimeout(None)
     return Connection(adopted)
 

@@ -7,8 +7,8 @@ seconds. `relieve` has another one take over the queue while this one still
 waits: the answer to what it waits for may depend on jobs that come later.
 """
 
-import queue
 import threading
+from _queue import Empty, SimpleQueue  # without the rest of `queue`, for a target's memory
 from collections import deque
 from collections.abc import Callable
 
@@ -26,7 +26,7 @@ class Worker:
         self._name = name
         self._idle_s = idle_s
         self._jobs: deque[tuple[object, Job, Job]] = deque()
-        self._signal: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._signal: SimpleQueue[None] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._doing: dict[threading.Thread, object] = {}
         self._lock = new_lock()
@@ -89,7 +89,7 @@ class Worker:
             is_idle = False
             try:
                 signal.get(timeout=self._idle_s)
-            except queue.Empty:
+            except Empty:
                 is_idle = True
             job = self._next(me, is_idle)
             if job is None:

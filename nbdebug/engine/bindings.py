@@ -248,8 +248,11 @@ class Bindings:
     def _check_at(self, line: int, found: list[Breakpoint], code: CodeType) -> Check:
         """Return the check of a line; a statement over several lines is hit once when it runs."""
         check = self._check_of(found, code)
-        first, last = self._sources.statements(code.co_filename).around(line)
-        within = offsets_within(code, line, last if first == line else line)
+        last = line
+        if offsets_within(code, line, line) != offsets_within(code, line, sys.maxsize):
+            first, end = self._sources.statements(code.co_filename).around(line)  # parses the file
+            last = end if first == line else line
+        within = offsets_within(code, line, last)
         if not within:
             return check
 

@@ -4,7 +4,7 @@ Owns the decoding; must not know exceptions or stops. Looks names up physically 
 the user's code. Source: Objects/exception_handling_notes.txt, and `dis`. Any thread may call.
 """
 
-import dis
+import opcode
 from collections.abc import Iterator
 from itertools import islice
 from types import CodeType, FrameType, ModuleType
@@ -18,7 +18,7 @@ UNKNOWN: Final = object()
 _LOCALS = frozenset({"LOAD_FAST", "LOAD_FAST_CHECK", "LOAD_FAST_BORROW"})
 _PAIRS = frozenset({"LOAD_FAST_LOAD_FAST", "LOAD_FAST_BORROW_LOAD_FAST_BORROW"})
 _LOOKED_BACK = 400  # code units between a call and the name that it calls
-_NAMES = dis.opname
+_NAMES = opcode.opname
 _SHIFTED = frozenset({"LOAD_GLOBAL", "LOAD_ATTR"})
 _SILENT = frozenset({"NOP", "NOT_TAKEN", "CACHE", "EXTENDED_ARG"})
 

@@ -7,12 +7,11 @@ that are the guest's too. Any thread that holds the GIL may call.
 
 import functools
 import os
-import struct
 import sys
 from dataclasses import dataclass
 from typing import Any, Final
 
-WORD: Final = struct.calcsize("P")
+WORD: Final = tuple.__itemsize__
 """The bytes of a pointer."""
 
 

@@ -20,7 +20,6 @@ FrameTest = Callable[[FrameType], Any]
 Gate = Callable[[FrameType], Any]
 RaisedGate = Callable[[FrameType, BaseException], Any]
 
-_SCOPES = (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _HIT_CONDITION = re.compile(r"(>=|<=|==|=|>|<|%)?\s*(\d+)")
 
 
@@ -94,7 +93,8 @@ def expression_test(expression: ast.expr) -> FrameTest:
     locals, the expression is compiled as a function of those that it names.
     """
     evaluated = compile(ast.Expression(expression), "<nbdebug>", "eval")
-    if not any(isinstance(node, _SCOPES) for node in ast.walk(expression)):
+    scopes = ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp
+    if not any(isinstance(node, scopes) for node in ast.walk(expression)):
         return lambda frame: eval(evaluated, frame.f_globals, frame.f_locals)
     used = {node.id for node in ast.walk(expression) if isinstance(node, ast.Name)}
 
@@ -168,27 +168,19 @@ def compile_log_message(text: str, show: Callable[[object], str]) -> FrameTest:
     conversion or format goes through ``show``, which bounds it. Raises BadLogMessage.
     """
     template = _parse_template(text)
-    shown = _ShowValues()
-    body = ast.fix_missing_locations(shown.visit(template))
-    test = expression_test(body)
-    return _bind_show(test, show) if shown.used else test
+    return _bind_show(expression_test(ast.fix_missing_locations(_parts(template))), show)
 
 
-class _ShowValues(ast.NodeTransformer):
-    """Turns each plain ``{value}`` into a tuple item that the renderer passes through ``show``."""
-
-    used = False
-
-    def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.expr:
-        self.used = True
-        items: list[ast.expr] = []
-        for part in node.values:
-            match part:
-                case ast.FormattedValue(value=value, conversion=-1, format_spec=None):
-                    items.append(ast.Tuple([value], ast.Load()))
-                case _:
-                    items.append(ast.JoinedStr([part]))
-        return ast.Tuple(items, ast.Load())
+def _parts(template: ast.JoinedStr) -> ast.expr:
+    """Return a tuple of the parts; a plain ``{value}`` is a tuple itself, for ``show``."""
+    items: list[ast.expr] = []
+    for part in template.values:
+        match part:
+            case ast.FormattedValue(value=value, conversion=-1, format_spec=None):
+                items.append(ast.Tuple([value], ast.Load()))
+            case _:
+                items.append(ast.JoinedStr([part]))
+    return ast.Tuple(items, ast.Load())
 
 
 def _bind_show(parts_of: FrameTest, show: Callable[[object], str]) -> FrameTest:
@@ -203,13 +195,15 @@ def check_log_message(text: str) -> None:
     _parse_template(text)
 
 
-def _parse_template(text: str) -> ast.expr:
+def _parse_template(text: str) -> ast.JoinedStr:
     # A raw f-string whose quotes don't occur in the text: Python's own parser finds the braces.
     quote = next((q for q in ('"""', "'''") if q not in text and not text.endswith(q[0])), None)
     if quote is None:
         raise errors.BadLogMessage("A log message can't hold both kinds of triple quotes.")
     try:
-        return ast.parse(f"rf{quote}{text}{quote}", mode="eval").body
+        template = ast.parse(f"rf{quote}{text}{quote}", mode="eval").body
     except SyntaxError as error:
         said = f"The log message `{text}` doesn't parse: {error.msg}."
         raise errors.BadLogMessage(said) from None
+    assert isinstance(template, ast.JoinedStr)
+    return template

@@ -47,14 +47,8 @@ _STORES = bytes(
     for name, code in opcode.opmap.items()
     if code < 256 and name.startswith(("STORE_", "DELETE_"))
 )
-_OPERATORS: dict[type[ast.cmpop], int] = {
-    ast.Lt: 0,
-    ast.LtE: 1,
-    ast.Eq: 2,
-    ast.NotEq: 3,
-    ast.Gt: 4,
-    ast.GtE: 5,
-}
+_OPERATORS = {"Lt": 0, "LtE": 1, "Eq": 2, "NotEq": 3, "Gt": 4, "GtE": 5}
+"""By the names of the classes of `ast`, which isn't loaded before there is a condition."""
 _MIRRORED = {0: 4, 1: 5, 2: 2, 3: 3, 4: 0, 5: 1}
 _SIMPLE = (int, float, str, bytes, bool, type(None))
 
@@ -306,7 +300,7 @@ def comparison_of(condition: str | None) -> tuple[int, object]:
             is_mirrored = True
         case _:
             return -1, None
-    number = _OPERATORS.get(type(operator), -1)
+    number = _OPERATORS.get(type(operator).__name__, -1)
     try:
         value = ast.literal_eval(bound)
     except ValueError:

@@ -17,8 +17,6 @@ from nbdebug.engine.code_flags import CO_COROUTINE
 from nbdebug.engine.sources import is_class_body
 
 _FILE = "<nbdebug evaluate>"
-_LOOKING = (ast.Name, ast.Attribute, ast.Subscript, ast.Constant, ast.Slice, ast.UnaryOp, ast.Tuple)
-_LOOKING_PARTS = (*_LOOKING, ast.expr_context, ast.unaryop)
 
 
 class NamespaceFrame:
@@ -86,7 +84,17 @@ def is_place(text: str) -> bool:
         tree = ast.parse(text.strip(), mode="eval")
     except (SyntaxError, ValueError):
         return False
-    return all(isinstance(node, (ast.Expression, *_LOOKING_PARTS)) for node in ast.walk(tree))
+    looking = (
+        ast.Name,
+        ast.Attribute,
+        ast.Subscript,
+        ast.Constant,
+        ast.Slice,
+        ast.UnaryOp,
+        ast.Tuple,
+    )
+    parts = ast.Expression, ast.expr_context, ast.unaryop
+    return all(isinstance(node, (*looking, *parts)) for node in ast.walk(tree))
 
 
 def assign(target: str, value: str, frame: Frame) -> Any:

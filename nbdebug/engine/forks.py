@@ -5,8 +5,10 @@ there is one in a process, whoever comes and goes. A process that another one ha
 left without any: there the agent says who calls `forked`. Any thread may call.
 """
 
+import _warnings
 import os
-import warnings
+import re
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -50,12 +52,20 @@ def ignore_warning() -> object:
 
     The threads are ours, and fit for it; with -W error the warning would be an exception.
     """
-    warnings.filterwarnings("ignore", r"This process \(pid=\d+\) is multi-threaded")
-    return warnings.filters[0]
+    # The list is that of `warnings`, which most small programs haven't loaded.
+    filter_ = "ignore", re.compile(r"This process \(pid=\d+\) is multi-threaded"), Warning, None, 0
+    _filters().insert(0, filter_)
+    return filter_
 
 
 def heed_warning(filter_: object) -> None:
     """Take away what `ignore_warning` returned."""
-    filters: Any = warnings.filters
+    filters = _filters()
     if filter_ in filters:
         filters.remove(filter_)
+
+
+def _filters() -> list[Any]:
+    """Return the filters that hold now: `warnings.catch_warnings` has others for a while."""
+    found: list[Any] = getattr(sys.modules.get("warnings"), "filters", _warnings.filters)
+    return found

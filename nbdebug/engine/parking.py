@@ -5,9 +5,9 @@ any other thread may `ask` and `release`. An asker never waits without a limit.
 """
 
 import os
-import queue
 import signal
 import threading
+from _queue import Empty, SimpleQueue  # without the rest of `queue`, for a target's memory
 from collections.abc import Callable, Sequence
 from time import monotonic
 from types import FrameType
@@ -84,7 +84,7 @@ class ParkedThread:
         """Called once, on this thread, after the present job."""
         self.is_nested = False
         """True while a job of this thread has stopped it once more."""
-        self._jobs: queue.SimpleQueue[object] = queue.SimpleQueue()
+        self._jobs: SimpleQueue[object] = SimpleQueue()
         self._busy = False
         self._closed = False
         self.ends_job = False
@@ -192,7 +192,7 @@ class ParkedThread:
         while True:
             try:
                 job = self._jobs.get_nowait()
-            except queue.Empty:
+            except Empty:
                 return
             if isinstance(job, _Job):
                 job.error = errors.NotStopped("The thread runs on.")

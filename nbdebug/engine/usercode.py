@@ -6,7 +6,6 @@ Owns that rule and its cache; knows code objects by file and module name only. A
 import os
 import site
 import sys
-import sysconfig
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from types import FrameType
@@ -124,12 +123,12 @@ def is_own(frame: FrameType) -> bool:
 
 
 def _library_folders() -> tuple[str, ...]:
-    names = ("stdlib", "platstdlib", "purelib", "platlib")
-    folders = {sysconfig.get_path(name) for name in names} | {os.path.dirname(os.__file__)}
-    folders |= {*site.getsitepackages(), site.getusersitepackages()}
-    folders |= {
-        os.path.join(p, "lib", f"python{sys.version_info[0]}.{sys.version_info[1]}")
-        for p in (sys.prefix, sys.base_prefix)
+    # As `sysconfig` has them, which loads a thousand variables of the build with them.
+    standard = os.path.dirname(os.__file__)
+    folders = {standard, *site.getsitepackages(), site.getusersitepackages()} | {
+        os.path.join(prefix, library, os.path.basename(standard))
+        for prefix in (sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix)
+        for library in ("lib", sys.platlibdir)
     }
     both = {f for f in folders if f} | {os.path.realpath(f) for f in folders if f}
     return tuple(folder.rstrip(os.sep) + os.sep for folder in both)

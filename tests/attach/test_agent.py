@@ -1,6 +1,7 @@
 """What the agent does in another process, and that it leaves it as it was."""
 
 import json
+import marshal
 import os
 import signal
 import socket
@@ -369,9 +370,9 @@ def test_an_agent_that_fails_says_why_and_the_program_goes_on(
 def test_an_engine_that_cant_start_says_why(
     python314: TargetPython, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    modules = bundle.modules_for(b"")
+    modules = marshal.loads(bundle.modules_for(b""))
     modules["nbdebug.attach.resident"] = False, "raise ValueError('no engine today')"
-    monkeypatch.setattr(bundle, "modules_for", lambda magic: modules)
+    monkeypatch.setattr(bundle, "modules_for", lambda magic: marshal.dumps(modules))
     with told("busy", python314) as target:
         before = target.report()
         with pytest.raises(errors.AgentCrashed, match="no engine today"):

@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -202,6 +203,16 @@ def test_a_stopped_process_is_refused(new_target: NewTarget) -> None:
         attaching.attach(target.pid)
     os.kill(target.pid, signal.SIGCONT)
     assert target.finish()[0] == 3
+
+
+def test_a_system_without_unix_sockets_is_refused(
+    python314: TargetPython, new_target: NewTarget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = new_target("busy", python314)
+    monkeypatch.delattr(socket, "AF_UNIX")  # as on Windows
+    with pytest.raises(errors.NoWayHere, match="no Unix sockets on Windows"):
+        attaching.attach(target.pid)
+    assert target.finish()[::2] == (3, "")
 
 
 def test_this_process_is_refused() -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import marshal
 from importlib.util import MAGIC_NUMBER
 from types import ModuleType
 from typing import Any
@@ -51,14 +52,12 @@ def test_equal_instances_are_equal_and_only_frozen_ones_have_a_hash(library: Any
 
 
 @both
-def test_a_frozen_instance_refuses_changes_and_none_has_other_attributes(library: Any) -> None:
+def test_a_frozen_instance_refuses_changes(library: Any) -> None:
     place, work = classes(library)
     with pytest.raises(library.FrozenInstanceError):
         place("a").line = 2
     with pytest.raises(library.FrozenInstanceError):
         del place("a").line
-    with pytest.raises(AttributeError):
-        work().other = 1
     changed = work()
     changed.depth = 5
     assert changed.depth == 5
@@ -85,7 +84,7 @@ def test_replace_asdict_repr_and_patterns(library: Any) -> None:
 
 def test_all_our_classes_are_the_same_with_either() -> None:
     light: dict[str, ModuleType] = {}
-    sources = bundle.modules_for(MAGIC_NUMBER)
+    sources = marshal.loads(bundle.modules_for(MAGIC_NUMBER))
     import_ = agent.importer(sources, str(bundle.FOLDER), light)
     compared = 0
     for name in sorted(sources):
