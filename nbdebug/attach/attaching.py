@@ -76,6 +76,7 @@ def attach(
 
     Raises an AttachError: each says what is in the way, and what to do.
     """
+    bundle.prepare()  # now, when no program waits for it
     record = records.begin(pid, "safe", timeout_s)
     try:
         link = Attempt(pid, record, timeout_s, wake, told, legacy).run(silence_s)

@@ -66,10 +66,15 @@ Stamp = tuple[str, int, int]
 def modules_for(magic: bytes) -> bytes:
     """Return what a target with this magic number of bytecode is sent.
 
-    That is a marshalled dict of module name -> `Module`. As code it is kept beside our own
-    bytecode, where that can be written: to make it takes some tenths of a second.
+    That is a marshalled dict of module name -> `Module`. As code it takes some tenths of a second
+    to make, and is kept beside our own bytecode where that can be written.
     """
     return _code() if magic == importlib.util.MAGIC_NUMBER else _text()
+
+
+def prepare() -> None:
+    """Have at hand what most targets are sent; the first call in a process may take a moment."""
+    _code()
 
 
 @functools.cache
