@@ -26,12 +26,14 @@ Send = Callable[[str, Location], None]
 class OutputBuffer:
     """Joins the lines of one place that come one after another, and has them sent.
 
-    ``watch(True)`` is called when lines begin to wait, ``watch(False)`` before they are sent.
+    ``watch(True)`` is called when lines begin to wait, ``watch(False)`` before they are sent, and
+    ``sent()``, on our thread alone, after.
     """
 
-    def __init__(self, send: Send, watch: Callable[[bool], None]) -> None:
+    def __init__(self, send: Send, watch: Callable[[bool], None], sent: Callable[[], None]) -> None:
         self._send = send
         self._watch = watch
+        self._sent = sent
         self._is_watched = False
         self._lines: deque[tuple[str, Location]] = deque()
         self._is_due = False
@@ -74,3 +76,4 @@ class OutputBuffer:
         time.sleep(_SOON_S)
         self._is_due = False
         self.flush()
+        self._sent()

@@ -56,7 +56,7 @@ class Session:
         self._start_threads()
 
     def _start_threads(self) -> None:
-        self._output = OutputBuffer(self.send_logged, self.watch_output)
+        self._output = OutputBuffer(self.send_logged, self.watch_output, self.logged_are_sent)
         self._worker = Worker("nbdebug-requests")
 
     # -- requests
@@ -404,6 +404,9 @@ class Session:
 
     def watch_output(self, waits: bool) -> None:
         """Take note that logged lines begin to wait, or are about to be sent."""
+
+    def logged_are_sent(self) -> None:
+        """Take note that there are no more of them for now. On a thread of ours."""
 
     def send_logged(self, text: str, location: Location) -> None:
         """Send lines that were logged at one place."""

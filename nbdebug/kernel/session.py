@@ -122,6 +122,11 @@ class KernelSession(Session):
         if not self.shows_output_events:
             self._ordered.write(m.sendable(text))
 
+    def logged_are_sent(self) -> None:
+        """Leave nothing in the stream's own buffer, of which a forked child has a copy."""
+        if not self.shows_output_events:
+            self._ordered.flush()
+
     def run_starts(self) -> None:
         """Take note that a cell starts."""
         if self.cells.running() is None:  # else a magic runs a part of its cell

@@ -34,6 +34,11 @@ class Ordered:
         write = self._stream.write
         (write.before if isinstance(write, _First) else write)(text)
 
+    def flush(self) -> None:
+        """Have it sent what was written, whether it is held or not."""
+        flush = self._stream.flush
+        (flush.before if isinstance(flush, _First) else flush)()
+
 
 class _First:
     """Stands for a method of a stream. IPython, too, puts its own there while a cell runs."""
