@@ -22,7 +22,9 @@ def ready():
 
 
 def on_term(number, frame):
-    sys.exit(3)
+    # In the callback of a WeakSet, as threads have, it would be lost and printed: it is asked again.
+    if frame is None or frame.f_code.co_name != "_remove":
+        sys.exit(3)
 
 
 def busy():
