@@ -1,24 +1,17 @@
 """Our modules as code without what only a reader or a type checker needs.
 
 A third of the memory that our code takes in a target was annotations, docstrings and columns. Lines
-stay, so a traceback is as ever but for its carets; of the fields of a dataclass only the names do,
-and those of other classes that have a base stay whole, since `dap.arguments` reads them. Owns the
-change of the syntax tree; reads no files. Any thread may call.
+stay, so a traceback is as ever but for its carets. A dataclass gets the slots that it asks for and
+its defaults, for `lightclasses`; the annotations in other classes that have a base stay, since
+`dap.arguments` reads them. Owns the change of the syntax tree; reads no files. Any thread may call.
 """
 
 import ast
-from enum import Enum
 from types import CodeType
 
+from nbdebug.attach.lightclasses import DEFAULTS
+
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
-
-
-class _Fields(Enum):
-    """What becomes of annotated assignments, in a class or outside of any."""
-
-    GO = 1
-    KEEP_NAMES = 2
-    STAY = 3
 
 
 def code_of(text: str, path: str) -> CodeType:
@@ -33,10 +26,10 @@ def code_of(text: str, path: str) -> CodeType:
 
 class _Erasing(ast.NodeTransformer):
     def __init__(self) -> None:
-        self._fields = _Fields.GO
+        self._fields_stay = False
 
     def visit_Module(self, node: ast.Module) -> ast.AST:
-        return self._inside(node, _Fields.GO)
+        return self._inside(node)
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         return self._function(node)
@@ -46,19 +39,17 @@ class _Erasing(ast.NodeTransformer):
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
         node.type_params = []
-        if node.decorator_list:
-            return self._inside(node, _Fields.KEEP_NAMES)
-        return self._inside(node, _Fields.STAY if node.bases else _Fields.GO)
+        if any("dataclass(" in ast.unparse(one) for one in node.decorator_list):
+            _give_slots(node)
+        return self._inside(node, fields_stay=bool(node.bases))
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
         self.generic_visit(node)
-        if self._fields is _Fields.GO:
-            if node.value is None:
-                return ast.copy_location(ast.Pass(), node)
-            return ast.copy_location(ast.Assign([node.target], node.value), node)
-        if self._fields is _Fields.KEEP_NAMES:
-            node.annotation = ast.copy_location(ast.Constant(None), node.annotation)
-        return node
+        if self._fields_stay:
+            return node
+        if node.value is None:
+            return ast.copy_location(ast.Pass(), node)
+        return ast.copy_location(ast.Assign([node.target], node.value), node)
 
     def _function(self, node: _Function) -> ast.AST:
         node.type_params = []
@@ -67,12 +58,29 @@ class _Erasing(ast.NodeTransformer):
         for one in (*of.posonlyargs, *of.args, *of.kwonlyargs, of.vararg, of.kwarg):
             if one is not None:
                 one.annotation = None
-        return self._inside(node, _Fields.GO)
+        return self._inside(node)
 
-    def _inside(self, node: ast.Module | ast.ClassDef | _Function, fields: _Fields) -> ast.AST:
+    def _inside(
+        self, node: ast.Module | ast.ClassDef | _Function, *, fields_stay: bool = False
+    ) -> ast.AST:
         if ast.get_docstring(node, clean=False) is not None:
             node.body[0] = ast.copy_location(ast.Pass(), node.body[0])
-        outer, self._fields = self._fields, fields
+        outer, self._fields_stay = self._fields_stay, fields_stay
         self.generic_visit(node)
-        self._fields = outer
+        self._fields_stay = outer
         return node
+
+
+def _give_slots(node: ast.ClassDef) -> None:
+    """Put a dataclass's slots and defaults where its fields are; all of ours ask for slots."""
+    fields = [one for one in node.body if isinstance(one, ast.AnnAssign)]
+    names: list[ast.expr] = [ast.Constant(ast.unparse(one.target)) for one in fields]
+    pairs = [(name, one.value) for name, one in zip(names, fields, strict=True) if one.value]
+    defaults = ast.Dict([name for name, _ in pairs], [value for _, value in pairs])
+    made = (("__slots__", ast.Tuple(names, ast.Load())), (DEFAULTS, defaults))
+    node.body = [one for one in node.body if one not in fields] + [
+        ast.Assign([ast.Name(name, ast.Store())], value) for name, value in made
+    ]
+    for one in node.body[-2:]:
+        ast.copy_location(one, node)
+        ast.fix_missing_locations(one)

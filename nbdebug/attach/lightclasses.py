@@ -3,8 +3,8 @@
 The importer of the agent gives it to our modules in place of the real one, which brings inspect,
 ast and tokenize along and compiles the methods of each class: a third of the time that the engine
 takes to be loaded. Here the methods are closures. Only what our classes use is there, and only that
-is as in the real one: no slots, inheritance, order or pickling. What is missing is to be added
-here. Imports nothing; any thread.
+is as in the real one: no inheritance, no order, no pickling. What is missing is to be added here.
+Imports nothing; any thread.
 """
 
 TYPE_CHECKING = False
@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 _MISSING = object()
-_put = object.__setattr__
+DEFAULTS = "__field_defaults__"
+"""What lean code has in a class in place of annotations, beside ``__slots__``: name -> default."""
 
 
 class FrozenInstanceError(AttributeError):
@@ -33,7 +34,7 @@ def field(*, default_factory: "Callable[[], Any]") -> "Any":
 
 
 def dataclass(*, slots: bool, frozen: bool = False) -> "Callable[[Any], Any]":
-    """Return a decorator that gives a class its methods. All of ours ask for slots."""
+    """Return a decorator that gives a class its methods and slots, which all of ours have."""
     assert slots
     return lambda cls: _made(cls, frozen)
 
@@ -51,11 +52,18 @@ def asdict(one: "Any") -> "dict[str, Any]":
 
 
 def _made(cls: "Any", frozen: bool) -> "Any":
-    # No class with slots is made of it: the first one would stay until the next collection.
-    names = tuple(cls.__annotations__)
-    body = vars(cls)
-    defaults = {name: body[name] for name in names if name in body}
-    added: dict[str, Any] = {"__match_args__": names, "__init__": _init(names, defaults)}
+    body = dict(vars(cls))
+    if DEFAULTS in body:  # lean code: a class made twice stays in memory until the next collection
+        made, names, defaults = cls, cls.__slots__, body[DEFAULTS]
+    else:
+        names = tuple(cls.__annotations__)
+        defaults = {name: body.pop(name) for name in names if name in body}
+        for name in ("__dict__", "__weakref__"):
+            body.pop(name, None)
+        made = type(cls)(cls.__name__, cls.__bases__, {**body, "__slots__": names})
+        made.__qualname__ = cls.__qualname__
+    puts = [vars(made)[name].__set__ for name in names]
+    added: dict[str, Any] = {"__match_args__": names, "__init__": _init(names, defaults, puts)}
     if "__repr__" not in body:
         added["__repr__"] = _repr
     if "__eq__" not in body:
@@ -63,18 +71,18 @@ def _made(cls: "Any", frozen: bool) -> "Any":
     if frozen:
         added |= {"__setattr__": _refuse, "__delattr__": _refuse}
     for name, value in added.items():
-        setattr(cls, name, value)
-    return cls
+        setattr(made, name, value)
+    return made
 
 
-def _init(names: "tuple[str, ...]", defaults: "dict[str, Any]") -> "Any":
+def _init(names: "tuple[str, ...]", defaults: "dict[str, Any]", puts: "list[Any]") -> "Any":
     count = len(names)
 
     def init(self: "Any", *values: "Any", **named: "Any") -> None:
         if named or len(values) != count:
             values = _completed(type(self), names, defaults, values, named)
-        for name, value in zip(names, values):  # noqa: B905 (as many, and this is quicker)
-            _put(self, name, value)
+        for put, value in zip(puts, values):  # noqa: B905 (as many, and this is quicker)
+            put(self, value)
 
     return init
 

@@ -167,8 +167,8 @@ def test_nothing_is_left_after_many_rounds_in_quick_succession(python314: Target
         after = target.settled(before)
         assert differences(before, after) == {}
         assert after["count"] > before["count"]
-        # What the first rounds take, the allocator keeps; the later ones find most room in it.
-        assert sizes[-1] - sizes[ROUNDS // 2] < 8 * MIB
+        # What the first rounds take, the allocator keeps; the later ones find room in it.
+        assert sizes[-1] - max(sizes[: ROUNDS // 5]) < 4 * MIB
         assert target.finish() == (4, '"ended"\n', "")
 
 

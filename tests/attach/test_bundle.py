@@ -133,7 +133,7 @@ def test_a_folder_that_cant_be_written_is_no_failure(kept: Path) -> None:
 
 LEAN = """\
 '''A module.'''
-import dataclasses
+from nbdebug.attach import lightclasses
 from typing import NamedTuple
 def double[T](one: "T", *others: int, sign: str = "+", **more: int) -> "list[T]":
     "Its docstring."
@@ -142,11 +142,14 @@ def double[T](one: "T", *others: int, sign: str = "+", **more: int) -> "list[T]"
     return found
 async def later() -> int:
     return 1
-@dataclasses.dataclass
+@lightclasses.dataclass(slots=True)
 class Place:
     "A place."
     path: str
     line: int = 1
+    seen: list[int] = lightclasses.field(default_factory=list)
+    def moved(self) -> "Place":
+        return Place(self.path, self.line + 1)
 class Pair(NamedTuple):
     one: int
 class Plain[T]:
@@ -162,14 +165,14 @@ def test_lean_code_does_what_the_text_does() -> None:
     found: dict[str, Any] = {"__name__": "lean_module"}
     exec(lean.code_of(LEAN, "lean_module.py"), found)
     assert found["double"](1) == [1, 1] and found["number"] == 7
-    assert found["Place"]("a") == found["Place"]("a", 1)
+    place = found["Place"]
+    assert place("a") == place("a", 1, []) and place("a").moved() == place("a", 2)
+    with pytest.raises(AttributeError):
+        place("a").other = 1
     assert found["Pair"](2).one == 2 and found["Plain"].other == 3
     with pytest.raises(ValueError, match="5") as caught:
         found["Plain"]().fail(5)
-    assert (
-        caught.traceback[-1].lineno + 1
-        == LEAN.splitlines().index("        raise ValueError(value)") + 1
-    )
+    assert LEAN.splitlines()[caught.traceback[-1].lineno].strip() == "raise ValueError(value)"
     functions = [found["double"], found["later"], found["Plain"].fail]
     assert [one.__annotations__ for one in functions] == [{}, {}, {}]
     assert [one.__doc__ for one in (*functions, found["Plain"])] == [None] * 4

@@ -52,12 +52,14 @@ def test_equal_instances_are_equal_and_only_frozen_ones_have_a_hash(library: Any
 
 
 @both
-def test_a_frozen_instance_refuses_changes(library: Any) -> None:
+def test_a_frozen_instance_refuses_changes_and_none_has_other_attributes(library: Any) -> None:
     place, work = classes(library)
     with pytest.raises(library.FrozenInstanceError):
         place("a").line = 2
     with pytest.raises(library.FrozenInstanceError):
         del place("a").line
+    with pytest.raises(AttributeError):
+        work().other = 1
     changed = work()
     changed.depth = 5
     assert changed.depth == 5
